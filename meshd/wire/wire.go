@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Sizes in bytes (docs/protocol.md, "Datagrams").
+const (
+	HeaderLen = 16                 // header of a sealed message
+	TagLen    = 16                 // AEAD tag of AES-256-GCM and of ChaCha20-Poly1305
+	Overhead  = HeaderLen + TagLen // what sealing adds to a payload
+
+	// MaxDatagram is the largest UDP payload that is sent before the path MTU has been probed: the IPv6 minimum MTU
+	// of 1280 (RFC 8200, section 5) less an IPv6 header of 40 and a UDP header of 8.
+	MaxDatagram = 1280 - 40 - 8
+	MaxPayload  = MaxDatagram - Overhead // plaintext of the largest sealed message
+)
+
+// Type is the first byte of a datagram.
+type Type uint8
+
+// The types of datagram. Types 4 to 8 are sealed messages.
+const (
+	TypeHandshake1 Type = 1 // initiator's first message
+	TypeHandshake2 Type = 2 // responder's answer
+	TypeHandshake3 Type = 3 // initiator's second message
+	TypeFrame      Type = 4 // a piece of an Ethernet frame
+	TypeKeepalive  Type = 5 // empty payload
+	TypeGossip     Type = 6 // one membership packet
+	TypeStream     Type = 7 // one QUIC packet
+	TypeClose      Type = 8 // one byte: CloseReason
+)
+
+// Sealed reports whether t is the type of a sealed message.
+func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypeClose }
+
+// String returns the name of t in docs/protocol.md, or "type N".
+func (t Type) String() string {
+	switch t {
+	case TypeHandshake1:
+		return "handshake1"
+	case TypeHandshake2:
+		return "handshake2"
+	case TypeHandshake3:
+		return "handshake3"
+	case TypeFrame:
+		return "frame"
+	case TypeKeepalive:
+		return "keepalive"
+	case TypeGossip:
+		return "gossip"
+	case TypeStream:
+		return "stream"
+	case TypeClose:
+		return "close"
+	}
+	return fmt.Sprintf("type %d", uint8(t))
+}
+
+// The errors of the parsers. A receiver drops the datagram and counts the reason.
+var (
+	ErrShort    = errors.New("datagram too short")
+	ErrType     = errors.New("unexpected message type")
+	ErrReserved = errors.New("reserved bits set")
+	ErrVersion  = errors.New("unknown protocol version")
+	ErrCipher   = errors.New("unknown cipher")
+)
+
+// Endpoint is one way to reach a peer: its address, and which of our sockets to send from. It is comparable.
+type Endpoint struct {
+	Addr   netip.AddrPort // address is always Unmap()ed: an IPv4 address is never written as IPv4-in-IPv6
+	Socket uint8          // 0 = any socket of the address's family, n = the daemon's n-th listening socket
+}
+
+// String returns the address, as for logs.
+func (e Endpoint) String() string { return e.Addr.String() }
+
+// Datagram is one UDP payload and the endpoint that it goes to or came from.
+type Datagram struct {
+	Buf      []byte
+	Endpoint Endpoint
+}
