@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meshnet/meshd/wire"
+)
+
+// MaxNetworks is how many networks one hub serves: a slot is eight bits of the receiver index.
+const MaxNetworks = 256
+
+// ErrFull is returned by Add when every slot is taken.
+var ErrFull = errors.New("a host can be in at most 256 networks")
+
+// Socket is one UDP socket, or its twin in a simulation.
+type Socket interface {
+	ReadBatch(ds []wire.Datagram) (int, error)
+	WriteBatch(ds []wire.Datagram) (int, error)
+	LocalAddr() netip.AddrPort
+	Close() error
+}
+
+// Network receives what is meant for one network.
+type Network interface {
+	// Handshake takes a handshake message. It is called from several goroutines, must not block, and does not keep
+	// datagram.
+	Handshake(from wire.Endpoint, datagram []byte)
+	// NewReceiver returns the network's end of one socket; each is used by one goroutine.
+	NewReceiver() Receiver
+}
+
+// Receiver takes the sealed messages that one socket received for one network.
+type Receiver interface {
+	// Sealed takes one message, which it may open in place and keep until Flush.
+	Sealed(now time.Time, h wire.Header, d wire.Datagram)
+	// Flush ends a batch: afterwards no buffer of it is used any more.
+	Flush()
+}
+
+// Hub is the sockets and the networks behind them.
+type Hub struct {
+	log     *slog.Logger
+	sockets []Socket
+	v4, v6  Socket // where a datagram for an endpoint without a socket goes; nil if there is none
+
+	networks [MaxNetworks]atomic.Pointer[attached]
+
+	mu sync.Mutex // guards changes to networks
+
+	counters Counters
+}
+
+// attached is a network and its receivers, one a socket.
+type attached struct {
+	network   Network
+	receivers []Receiver
+}
+
+// New returns a hub over sockets, which it owns from now on: Run closes them. Endpoint.Socket n means sockets[n-1].
+func New(sockets []Socket, log *slog.Logger) *Hub {
+	h := &Hub{log: log, sockets: sockets}
+	for _, s := range sockets {
+		if s.LocalAddr().Addr().Unmap().Is4() {
+			if h.v4 == nil {
+				h.v4 = s
+			}
+		} else if h.v6 == nil {
+			h.v6 = s
+		}
+	}
+	return h
+}
+
+// Add reserves a slot for a network. Nothing is delivered to it before Attach.
+func (h *Hub) Add() (slot uint8, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.networks {
+		if h.networks[i].CompareAndSwap(nil, &attached{}) {
+			return uint8(i), nil
+		}
+	}
+	return 0, ErrFull
+}
+
+// Attach starts the delivery of slot's datagrams to n.
+func (h *Hub) Attach(slot uint8, n Network) {
+	a := &attached{network: n}
+	for range h.sockets {
+		a.receivers = append(a.receivers, n.NewReceiver())
+	}
+	h.networks[slot].Store(a)
+}
+
+// Remove ends the delivery to the slot's network and frees the slot. A batch in flight may still reach the network.
+func (h *Hub) Remove(slot uint8) { h.networks[slot].Store(nil) }
+
+// Addrs returns the addresses the hub listens on, in the order of the sockets.
+func (h *Hub) Addrs() []netip.AddrPort {
+	addrs := make([]netip.AddrPort, len(h.sockets))
+	for i, s := range h.sockets {
+		addrs[i] = s.LocalAddr()
+	}
+	return addrs
+}
+
+// Counters returns what the hub dropped, by reason.
+func (h *Hub) Counters() map[string]uint64 { return h.counters.Snapshot() }
+
+// Run reads from all sockets until ctx ends, then closes them, waits for its goroutines and returns the first error
+// that was not the closing.
+func (h *Hub) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		for _, s := range h.sockets {
+			s.Close()
+		}
+	})
+	defer stop()
+
+	errs := make([]error, len(h.sockets))
+	var wg sync.WaitGroup
+	for i, s := range h.sockets {
+		wg.Go(func() {
+			defer cancel()
+			if err := (&reader{hub: h, socket: i}).run(s); !errors.Is(err, net.ErrClosed) {
+				errs[i] = fmt.Errorf("reading from %v: %w", s.LocalAddr(), err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// WriteBatch sends each datagram by its endpoint's socket, or by the first one of the address's family, and returns
+// how many were handed to a socket. Datagrams for a family that has no socket are counted and dropped. Safe for
+// concurrent use; keeps nothing.
+func (h *Hub) WriteBatch(ds []wire.Datagram) (int, error) {
+	sent := 0
+	for len(ds) > 0 {
+		socket := h.socketFor(ds[0].Endpoint)
+		run := 1
+		for run < len(ds) && h.socketFor(ds[run].Endpoint) == socket {
+			run++
+		}
+		if socket == nil {
+			h.counters.NoSocket.Add(uint64(run))
+		} else {
+			n, err := socket.WriteBatch(ds[:run])
+			sent += n
+			if err != nil {
+				return sent, err
+			}
+		}
+		ds = ds[run:]
+	}
+	return sent, nil
+}
+
+func (h *Hub) socketFor(e wire.Endpoint) Socket {
+	if n := int(e.Socket); n > 0 && n <= len(h.sockets) {
+		return h.sockets[n-1]
+	}
+	if e.Addr.Addr().Is4() {
+		return h.v4
+	}
+	return h.v6
+}
