@@ -1,0 +1,138 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Container is something with a network namespace on a host, and its interface eth0.
+type Container struct {
+	Name  string
+	Host  *Host
+	NetNS string   // path of the network namespace, on the host
+	enter []string // what runs a command inside
+}
+
+// Enter returns the command line by which a user of the host runs args in the container.
+func (c *Container) Enter(args ...string) []string {
+	return append(append([]string{}, c.enter...), args...)
+}
+
+// Try runs a command inside.
+func (c *Container) Try(args ...string) Result {
+	c.Host.lab.tb.Helper()
+	return c.Host.Try(c.Enter(args...)...)
+}
+
+// Start runs a command inside, in the background.
+func (c *Container) Start(args ...string) *Process {
+	c.Host.lab.tb.Helper()
+	return c.Host.Start(c.Enter(args...)...)
+}
+
+// Link returns `ip addr show` of eth0 as the container has it: index, MAC, addresses. Equal text means untouched.
+func (c *Container) Link() string {
+	c.Host.lab.tb.Helper()
+	return c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-o", "addr", "show", "dev", "eth0")
+}
+
+// Addr returns the container's global IPv6 address.
+func (c *Container) Addr() netip.Addr {
+	c.Host.lab.tb.Helper()
+	out := c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "global")
+	if f := strings.Fields(out); len(f) > 3 {
+		if p, err := netip.ParsePrefix(f[3]); err == nil {
+			return p.Addr()
+		}
+	}
+	c.Host.lab.tb.Fatalf("container %s on %s has no global IPv6 address: %q", c.Name, c.Host.Name, out)
+	return netip.Addr{}
+}
+
+// Ping sends one echo request of size bytes, filled with the byte Pattern, and returns the round-trip time.
+func (c *Container) Ping(to netip.Addr, size int) (time.Duration, error) {
+	c.Host.lab.tb.Helper()
+	r := c.Try("busybox", "ping", "-6", "-c", "1", "-W", "2", "-s", strconv.Itoa(size), "-p", fmt.Sprintf("%02x", Pattern), to.String())
+	if r.Code != 0 {
+		return 0, fmt.Errorf("ping from %s/%s to %v: %s", c.Host.Name, c.Name, to, strings.TrimSpace(r.Stdout+r.Stderr))
+	}
+	_, after, _ := strings.Cut(r.Stdout, "time=")
+	ms, _, _ := strings.Cut(after, " ms")
+	rtt, err := time.ParseDuration(ms + "ms")
+	if err != nil {
+		return 0, fmt.Errorf("ping from %s/%s to %v: no time in %q", c.Host.Name, c.Name, to, r.Stdout)
+	}
+	return rtt, nil
+}
+
+// Reaches waits until a ping comes back, and fails after within.
+func (c *Container) Reaches(to *Container, within time.Duration) time.Duration {
+	tb := c.Host.lab.tb
+	tb.Helper()
+	addr := to.Addr()
+	var rtt time.Duration
+	var err error
+	c.Host.lab.Until(within, fmt.Sprintf("%s/%s reaches %s/%s", c.Host.Name, c.Name, to.Host.Name, to.Name), func() bool {
+		rtt, err = c.Ping(addr, 56)
+		return err == nil
+	}, func() string { return err.Error() })
+	return rtt
+}
+
+// Listen opens a TCP listener in the container; the accepting code is the test's own.
+func (c *Container) Listen() (net.Listener, error) {
+	var ln net.Listener
+	err := c.inNetNS(func() (err error) {
+		ln, err = net.Listen("tcp6", net.JoinHostPort(c.Addr().String(), "0"))
+		return err
+	})
+	return ln, err
+}
+
+// Dial opens a TCP connection from the container.
+func (c *Container) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	var conn net.Conn
+	err := c.inNetNS(func() (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp6", addr)
+		return err
+	})
+	return conn, err
+}
+
+// inNetNS calls f on a thread that is in the container's network namespace. A socket stays where it was made.
+func (c *Container) inNetNS(f func() error) error {
+	file, err := os.Open(c.Host.Path(c.NetNS))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return onOwnThread(func() error {
+		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering the network of %s: %w", c.Name, err)
+		}
+		return f()
+	})
+}
+
+// ListenUDP opens a UDP socket on the host, for tests that play a stranger. addr may name port 0.
+func (h *Host) ListenUDP(addr netip.AddrPort) *net.UDPConn {
+	h.lab.tb.Helper()
+	var conn *net.UDPConn
+	err := h.ns.do(network, func() (err error) {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		return err
+	})
+	if err != nil {
+		h.lab.tb.Fatalf("%s: listening on %v: %v", h.Name, addr, err)
+	}
+	h.lab.tb.Cleanup(func() { conn.Close() })
+	return conn
+}

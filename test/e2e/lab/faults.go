@@ -1,0 +1,33 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+// faults is the underlay's bad weather, as the nftables ruleset of its bridge.
+func (l *Lab) faults(rules ...string) {
+	l.tb.Helper()
+	ruleset := "flush ruleset\ntable bridge lab {\n chain weather {\n  type filter hook forward priority 0\n  " + strings.Join(rules, "\n  ") + "\n }\n}\n"
+	if r := l.try(l.underlay, ruleset, "nft", "-f", "-"); r.Code != 0 {
+		l.tb.Fatalf("underlay: nft: %s", r.Stderr)
+	}
+}
+
+// Lose drops that share of all underlay packets, at random. percent is below 100.
+func (l *Lab) Lose(percent int) {
+	l.tb.Helper()
+	l.faults(fmt.Sprintf("numgen random mod 100 < %d drop", percent))
+}
+
+// Partition cuts a host off from all others.
+func (l *Lab) Partition(h *Host) {
+	l.tb.Helper()
+	l.faults(fmt.Sprintf("iifname %q drop", h.port()), fmt.Sprintf("oifname %q drop", h.port()))
+}
+
+// Heal ends Lose and Partition.
+func (l *Lab) Heal() {
+	l.tb.Helper()
+	l.faults()
+}

@@ -1,0 +1,141 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Host is one simulated machine. A user's view of it is the usual one: /run, /var/lib/meshnet, /var/lib/lxc and
+// eth0 are its own.
+type Host struct {
+	Name string
+	IPv4 netip.Addr // on the underlay; invalid on a host without
+	IPv6 netip.Addr // on the underlay
+	Dir  string     // on the real machine: state/ is the host's /var/lib/meshnet, cni/ its /etc/cni/net.d
+
+	lab    *Lab
+	ns     *namespace
+	daemon *Daemon // the one started last, or nil
+}
+
+// boot makes the host's namespaces and plugs eth0 into the underlay.
+func (h *Host) boot() {
+	l := h.lab
+	l.tb.Helper()
+	if err := l.rootfs(); err != nil {
+		l.tb.Fatalf("making the containers' root file system: %v", err)
+	}
+	h.ns = l.namespace(h.Name, h.Dir)
+	mac := fmt.Sprintf("02:00:5e:00:53:%02x", h.IPv6.As16()[15]) // as hardware does, it survives a reboot
+	plug := exec.Command("ip", "link", "add", h.port(), "type", "veth",
+		"peer", "name", "eth0", "address", mac, "netns", strconv.Itoa(h.ns.holder.Process.Pid))
+	if err := l.underlay.do(network, plug.Run); err != nil { // not in the pid namespace: there, the host's pid is unknown
+		l.tb.Fatalf("plugging %s into the underlay: %v", h.Name, err)
+	}
+	l.must(l.underlay, "ip", "link", "set", h.port(), "master", "ix", "up")
+	if h.IPv4.IsValid() {
+		l.must(h.ns, "ip", "addr", "add", h.IPv4.String()+"/24", "dev", "eth0")
+	}
+	l.must(h.ns, "ip", "addr", "add", h.IPv6.String()+"/64", "dev", "eth0", "nodad")
+	l.must(h.ns, "ip", "link", "set", "eth0", "up")
+}
+
+// port returns the name of the host's port on the underlay's bridge.
+func (h *Host) port() string { return "p-" + h.Name }
+
+// Reboot is what a power cut does: every process and interface of the host is gone, its disk stays.
+func (h *Host) Reboot() {
+	h.lab.tb.Helper()
+	h.ns.close()
+	h.daemon = nil
+	h.boot()
+}
+
+// Endpoint returns HOST:PORT of the host's meshd on the underlay, with the default port.
+func (h *Host) Endpoint() string {
+	addr := h.IPv4
+	if !addr.IsValid() {
+		addr = h.IPv6
+	}
+	return netip.AddrPortFrom(addr, 7000).String()
+}
+
+// Path returns the path by which the test reaches a file of the host.
+func (h *Host) Path(file string) string { return h.ns.path(file) }
+
+// Write makes a file on the host, for configuration.
+func (h *Host) Write(file, content string) {
+	h.lab.tb.Helper()
+	path := h.Path(file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.lab.tb.Fatalf("%s: %v", h.Name, err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		h.lab.tb.Fatalf("%s: %v", h.Name, err)
+	}
+}
+
+// Try runs a command on the host and returns what came of it; it is killed after 30 s.
+func (h *Host) Try(args ...string) Result {
+	h.lab.tb.Helper()
+	return h.lab.try(h.ns, "", args...)
+}
+
+// TryInput is Try with a standard input.
+func (h *Host) TryInput(input string, args ...string) Result {
+	h.lab.tb.Helper()
+	return h.lab.try(h.ns, input, args...)
+}
+
+// Output runs a command that has to succeed and returns its standard output without the last newline.
+func (h *Host) Output(args ...string) string {
+	h.lab.tb.Helper()
+	return strings.TrimSuffix(h.lab.must(h.ns, args...), "\n")
+}
+
+// JSON runs a command that has to succeed and decodes its standard output into v.
+func (h *Host) JSON(v any, args ...string) {
+	h.lab.tb.Helper()
+	out := h.Output(args...)
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		h.lab.tb.Fatalf("%s: %s: %v in %s", h.Name, strings.Join(args, " "), err, out)
+	}
+}
+
+// Start runs a command on the host in the background until it ends, Stop, or the end of the host.
+func (h *Host) Start(args ...string) *Process {
+	h.lab.tb.Helper()
+	p, err := start(context.Background(), h.ns, h.lab.bin, h.environment(), "", args...)
+	if err != nil {
+		h.lab.tb.Fatalf("%s: starting %s: %v", h.Name, args[0], err)
+	}
+	return p
+}
+
+// environment is a user's on that host.
+func (h *Host) environment() []string {
+	return []string{
+		"PATH=" + h.lab.bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "LANG=C.UTF-8", "CNI_PATH=" + h.lab.bin, "NETCONFPATH=" + filepath.Join(h.Dir, "cni"),
+	}
+}
+
+// Link returns `ip addr show` of a host interface without counters and lifetimes: equal text means untouched.
+func (h *Host) Link(name string) string {
+	h.lab.tb.Helper()
+	return h.Output("ip", "-o", "addr", "show", "dev", name)
+}
+
+// Until is Lab.Until with a default deadline of 15 s.
+func (h *Host) Until(what string, cond func() bool, why func() string) {
+	h.lab.tb.Helper()
+	h.lab.Until(15*time.Second, h.Name+": "+what, cond, why)
+}

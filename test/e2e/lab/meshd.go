@@ -1,0 +1,95 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Socket is where a host's meshd serves its API unless told otherwise.
+const Socket = "/run/meshnet/meshd.sock"
+
+// Daemon is a running meshd. What it wrote is logged if the test fails.
+type Daemon struct {
+	*Process
+	host *Host
+}
+
+// StartMeshd starts the real meshd with its default paths and waits until it serves its API.
+func (h *Host) StartMeshd(args ...string) *Daemon {
+	h.lab.tb.Helper()
+	d := h.LaunchMeshd(args...)
+	d.WaitReady()
+	return d
+}
+
+// LaunchMeshd starts meshd and does not wait for anything.
+func (h *Host) LaunchMeshd(args ...string) *Daemon {
+	h.lab.tb.Helper()
+	d := &Daemon{Process: h.Start(append([]string{"meshd"}, args...)...), host: h}
+	h.daemon = d
+	h.lab.tb.Cleanup(func() {
+		if h.lab.tb.Failed() {
+			h.lab.tb.Logf("meshd on %s (exit %d):\n%s", h.Name, d.Code(), d.Log())
+		}
+	})
+	return d
+}
+
+// Meshd returns the daemon that was started last on this host.
+func (h *Host) Meshd() *Daemon { return h.daemon }
+
+// WaitReady waits until the API answers.
+func (d *Daemon) WaitReady() {
+	tb := d.host.lab.tb
+	tb.Helper()
+	d.host.Until("meshd serves its API", func() bool {
+		if d.Ended(0) {
+			tb.Fatalf("%s: meshd ended with exit %d instead of serving:\n%s", d.host.Name, d.Code(), d.Log())
+		}
+		conn, err := net.Dial("unix", d.host.Path(Socket))
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	}, d.Log)
+}
+
+// Log returns everything that the daemon has written.
+func (d *Daemon) Log() string { return strings.TrimSpace(d.Out.String() + d.Err.String()) }
+
+// Kill9 is kill -9.
+func (d *Daemon) Kill9() {
+	d.host.lab.tb.Helper()
+	d.end(syscall.SIGKILL)
+}
+
+// Stop asks the daemon to end, as systemd does, and returns its exit code.
+func (d *Daemon) Stop() int {
+	d.host.lab.tb.Helper()
+	d.end(syscall.SIGTERM)
+	return d.Code()
+}
+
+func (d *Daemon) end(sig os.Signal) {
+	d.host.lab.tb.Helper()
+	d.Signal(sig)
+	if !d.Ended(10 * time.Second) {
+		d.host.lab.tb.Fatalf("%s: meshd still runs 10 s after signal %v:\n%s", d.host.Name, sig, d.Log())
+	}
+}
+
+// API returns a client for plain requests to the host's meshd; the URL's host part is ignored.
+func (h *Host) API() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", h.Path(Socket))
+		},
+	}}
+}
