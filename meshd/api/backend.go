@@ -1,0 +1,34 @@
+package api
+
+import "context"
+
+// Backend is what the daemon does for the API. Its methods are called concurrently, with requests that have been
+// checked for form (names, lengths, ranges) and callers that have been found entitled. An error without a code (see
+// Errorf) reaches the caller as Internal.
+//
+// A network's name is never empty but where that is said.
+type Backend interface {
+	Status(ctx context.Context) (Status, error)
+	Networks(ctx context.Context) ([]Network, error)
+	Network(ctx context.Context, name string) (Network, error)
+
+	// Create makes a network and its token. Conflict if there is one of this name.
+	Create(ctx context.Context, r CreateRequest) (Created, error)
+	// Join makes this host a member. It succeeds at once, whether or not a member could be reached. Conflict if another
+	// network has the name.
+	Join(ctx context.Context, r JoinRequest) (Network, error)
+	// Leave says good-bye and forgets the network with its keys and leases. NotFound if there is none.
+	Leave(ctx context.Context, name string) error
+	// Token returns a token that carries these endpoints; without any, those that are known.
+	Token(ctx context.Context, name string, endpoints []string) (string, error)
+
+	// Peers, Leases and Attachments list those of one network, or of all if name is "".
+	Peers(ctx context.Context, name string) ([]Peer, error)
+	Leases(ctx context.Context, name string) ([]Lease, error)
+	Attachments(ctx context.Context, name string) ([]Attachment, error)
+
+	// Attach returns the container's place on the overlay. It is on disk. Attaching again returns the same.
+	Attach(ctx context.Context, r AttachRequest) (Attachment, error)
+	// Detach releases it, and says whether there was anything to release.
+	Detach(ctx context.Context, r DetachRequest) (bool, error)
+}

@@ -1,0 +1,46 @@
+package api
+
+// filler is an answer that can make its lists that are nil into empty ones.
+type filler[T any] interface{ filled() T }
+
+// filledAll fills all elements of l, which becomes a list even if it was nil.
+func filledAll[T filler[T]](l []T) []T {
+	l = list(l)
+	for i := range l {
+		l[i] = l[i].filled()
+	}
+	return l
+}
+
+// list returns l, or an empty list for nil: JSON shows it as [] and not as null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+func (s Status) filled() Status {
+	s.Listen, s.Warnings, s.Networks = list(s.Listen), list(s.Warnings), filledAll(s.Networks)
+	return s
+}
+
+func (n Network) filled() Network {
+	n.Endpoints, n.Warnings = list(n.Endpoints), list(n.Warnings)
+	return n
+}
+
+func (p Peer) filled() Peer {
+	p.Endpoints = list(p.Endpoints)
+	return p
+}
+
+func (l Lease) filled() Lease {
+	l.Addresses = list(l.Addresses)
+	return l
+}
+
+func (a Attachment) filled() Attachment {
+	a.Addresses, a.Routes = list(a.Addresses), list(a.Routes)
+	return a
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+)
+
+// CheckContainer says whether id may name a container: 1 to MaxContainer printable ASCII characters without space or
+// '/', the first of them a letter, a digit or '_'. That takes in the CNI specification's container IDs
+// (SPEC.md, "Parameters") and LXC's names, and keeps out what means something in a path or to a terminal.
+func CheckContainer(id string) error {
+	switch {
+	case id == "":
+		return errors.New("the container ID is empty")
+	case len(id) > MaxContainer:
+		return fmt.Errorf("the container ID has %d bytes; at most %d are allowed", len(id), MaxContainer)
+	case !alphanumeric(id[0]) && id[0] != '_':
+		return fmt.Errorf("container ID %.80q does not begin with a letter, a digit or '_'", id)
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' || c == '/' {
+			return fmt.Errorf("container ID %.80q has the character %q", id, c)
+		}
+	}
+	return nil
+}
+
+// CheckIfName says whether name may name a network interface: the kernel's rules (dev_valid_name, net/core/dev.c), and
+// printable ASCII only.
+func CheckIfName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the interface name is empty")
+	case len(name) > MaxIfName:
+		return fmt.Errorf("interface name %.80q has %d characters; the kernel allows %d", name, len(name), MaxIfName)
+	case name == "." || name == "..":
+		return fmt.Errorf("%q is not an interface name", name)
+	}
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' || c == '/' || c == ':' {
+			return fmt.Errorf("interface name %q has the character %q", name, c)
+		}
+	}
+	return nil
+}
+
+// CheckNodeName says whether name may name a host: 1 to MaxNodeName of letters, digits, '.', '-' and '_', a letter or
+// digit first, as host names are.
+func CheckNodeName(name string) error {
+	if name == "" || len(name) > MaxNodeName {
+		return fmt.Errorf("node name %.80q has %d bytes; 1 to %d are allowed", name, len(name), MaxNodeName)
+	}
+	for i := range len(name) {
+		c := name[i]
+		if !alphanumeric(c) && (i == 0 || c != '.' && c != '-' && c != '_') {
+			return fmt.Errorf("node name %q has the character %q", name, c)
+		}
+	}
+	return nil
+}
+
+// checkPrintable says whether s, called what, is free of control characters.
+func checkPrintable(what, s string) error {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return fmt.Errorf("%s has the control character %q", what, s[i])
+		}
+	}
+	return nil
+}
+
+func alphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}

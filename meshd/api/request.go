@@ -1,0 +1,145 @@
+package api
+
+import (
+	"fmt"
+	"net/netip"
+
+	"meshnet/meshd/token"
+)
+
+// CreateRequest asks for a new network.
+type CreateRequest struct {
+	Name string `json:"name"`
+	// IPv6 is the overlay's prefix; none: the ULA /48 that follows from the network ID.
+	IPv6 netip.Prefix `json:"ipv6,omitzero"`
+	// MTU is the overlay's, in bytes; 0: token.DefaultMTU.
+	MTU int `json:"mtu,omitzero"`
+	// Bridge is an existing bridge to use; "": meshd makes one of its own.
+	Bridge string `json:"bridge,omitempty"`
+	// PSK is the network's key, as in a PSK file: 64 hexadecimal digits, 43 or 44 base64 characters, or a passphrase;
+	// "": a random one. With a PSK given, the network ID follows from name and PSK; else it is random.
+	PSK string `json:"psk,omitempty"`
+	// Endpoints are where others reach this host, "HOST:PORT", beside the addresses of its interfaces.
+	Endpoints []string `json:"endpoints,omitempty"`
+	// NodeName is this host's name in the network; "": meshd's own.
+	NodeName string `json:"node_name,omitempty"`
+}
+
+// JoinRequest asks to become a member of a network. Joining it again with the same token changes nothing.
+type JoinRequest struct {
+	Token     string   `json:"token"`
+	Bridge    string   `json:"bridge,omitempty"`    // as in CreateRequest
+	Endpoints []string `json:"endpoints,omitempty"` // as in CreateRequest
+	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
+}
+
+// AttachRequest asks for a container interface's place on the overlay. (Network, Container, IfName) is its key.
+type AttachRequest struct {
+	Network   string // "": the only one
+	Container string // the runtime's ID or name of the container
+	IfName    string // inside the container
+	AttachOptions
+}
+
+// AttachOptions is the body of an attach.
+type AttachOptions struct {
+	MTU    int    `json:"mtu,omitzero"`     // bytes, at most the network's; 0: the network's
+	Source Source `json:"source,omitempty"` // "": SourceManual
+	NetNS  string `json:"netns,omitempty"`  // path of the container's network namespace; only shown to people
+}
+
+// DetachRequest says which container interface has gone.
+type DetachRequest struct {
+	Network   string // "": whichever holds the attachment
+	Container string
+	IfName    string
+}
+
+// Limits of what a caller writes, in bytes.
+const (
+	MaxContainer = 256  // of a container ID
+	MaxIfName    = 15   // of an interface name: IFNAMSIZ - 1, include/uapi/linux/if.h
+	MaxNodeName  = 64   // of a host's name
+	MaxToken     = 4096 // of a token, about double the longest one
+	MaxPSK       = 512  // of a passphrase
+	maxPath      = 4096 // PATH_MAX, include/uapi/linux/limits.h
+)
+
+func (r *CreateRequest) check() error {
+	if err := token.CheckName(r.Name); err != nil {
+		return err
+	}
+	if r.IPv6 != (netip.Prefix{}) {
+		if err := token.CheckIPv6(r.IPv6); err != nil {
+			return err
+		}
+	}
+	if r.MTU != 0 {
+		if err := token.CheckMTU(r.MTU); err != nil {
+			return err
+		}
+	}
+	if len(r.PSK) > MaxPSK {
+		return fmt.Errorf("the PSK has %d bytes; at most %d are allowed", len(r.PSK), MaxPSK)
+	}
+	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
+}
+
+func (r *JoinRequest) check() error {
+	if r.Token == "" {
+		return fmt.Errorf("the token is missing")
+	}
+	if len(r.Token) > MaxToken {
+		return fmt.Errorf("the token has %d bytes; no token has more than %d", len(r.Token), MaxToken)
+	}
+	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
+}
+
+// checkMember checks what a host says about itself as a member.
+func checkMember(bridge, nodeName string, endpoints []string) error {
+	if bridge != "" {
+		if err := CheckIfName(bridge); err != nil {
+			return fmt.Errorf("bridge: %w", err)
+		}
+	}
+	if nodeName != "" {
+		if err := CheckNodeName(nodeName); err != nil {
+			return err
+		}
+	}
+	return token.CheckEndpoints(endpoints)
+}
+
+func (r *AttachRequest) check() error {
+	if err := checkAttachment(r.Network, r.Container, r.IfName); err != nil {
+		return err
+	}
+	if r.MTU != 0 {
+		if err := token.CheckMTU(r.MTU); err != nil {
+			return err
+		}
+	}
+	switch r.Source {
+	case SourceCNI, SourceLXC, SourceManual:
+	default:
+		return fmt.Errorf("source %.20q is not %q, %q or %q", r.Source, SourceCNI, SourceLXC, SourceManual)
+	}
+	if len(r.NetNS) > maxPath {
+		return fmt.Errorf("netns has %d bytes; no path has more than %d", len(r.NetNS), maxPath)
+	}
+	return checkPrintable("netns", r.NetNS)
+}
+
+func (r *DetachRequest) check() error { return checkAttachment(r.Network, r.Container, r.IfName) }
+
+func checkAttachment(network, container, ifname string) error {
+	if network != "" {
+		if err := token.CheckName(network); err != nil {
+			return err
+		}
+	}
+	if err := CheckContainer(container); err != nil {
+		return err
+	}
+	return CheckIfName(ifname)
+}

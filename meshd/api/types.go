@@ -1,0 +1,176 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is the state of the daemon and its networks.
+type Status struct {
+	Version  string            `json:"version"`
+	Instance uint64            `json:"instance,string"`    // of this start of meshd; larger at every start
+	Started  time.Time         `json:"started"`            //
+	NodeName string            `json:"node_name"`          // this host's name, as other members see it
+	Listen   []netip.AddrPort  `json:"listen"`             // UDP sockets
+	Networks []Network         `json:"networks"`           // by name
+	Counters map[string]uint64 `json:"counters,omitempty"` // datagrams that reached no network, by reason
+	Warnings []string          `json:"warnings"`           // what the operator should look at, one sentence each
+}
+
+// Network is one network as this host sees it.
+type Network struct {
+	Name        string            `json:"name"`
+	ID          string            `json:"id"`                 // 32 hexadecimal digits
+	State       NetworkState      `json:"state"`              //
+	Error       string            `json:"error,omitempty"`    // why State is NetworkFailed
+	NodeID      string            `json:"node_id"`            // this host's identity in the network, 64 hexadecimal digits
+	NodeName    string            `json:"node_name"`          //
+	Bridge      string            `json:"bridge"`             // containers are put into it
+	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
+	TAP         string            `json:"tap"`                // the mesh's port of the bridge
+	MTU         int               `json:"mtu"`                // bytes; of the overlay
+	IPv6        netip.Prefix      `json:"ipv6"`               // the overlay's prefix
+	Created     bool              `json:"created"`            // this host created the network
+	Endpoints   []netip.AddrPort  `json:"endpoints"`          // at which others are told to reach this host
+	Peers       PeerCount         `json:"peers"`              //
+	Attachments int               `json:"attachments"`        // of this host
+	Leases      int               `json:"leases"`             // attachments of all hosts
+	RXBytes     uint64            `json:"rx_bytes"`           // received from peers, UDP payload
+	TXBytes     uint64            `json:"tx_bytes"`           // sent to peers, UDP payload
+	Counters    map[string]uint64 `json:"counters,omitempty"` // what was dropped, by reason
+	Warnings    []string          `json:"warnings"`           // one sentence each
+}
+
+// NetworkState says how far a network is.
+type NetworkState string
+
+// The states of a network.
+const (
+	NetworkUp       NetworkState = "up"       // containers can be attached
+	NetworkStarting NetworkState = "starting" //
+	NetworkFailed   NetworkState = "failed"   // Network.Error says why
+)
+
+// PeerCount counts the other members of a network.
+type PeerCount struct {
+	Up    int `json:"up"`    // with whom there is a session
+	Total int `json:"total"` // that have not left
+}
+
+// Peer is another member of a network.
+type Peer struct {
+	Network      string           `json:"network"`
+	Name         string           `json:"name"`                   // of the member's host
+	ID           string           `json:"id"`                     // identity, 64 hexadecimal digits
+	State        PeerState        `json:"state"`                  //
+	Since        time.Time        `json:"since,omitzero"`         // when State began
+	Endpoint     netip.AddrPort   `json:"endpoint,omitzero"`      // where its datagrams come from; none without a session
+	Endpoints    []netip.AddrPort `json:"endpoints"`              // where it says it can be reached
+	Established  time.Time        `json:"established,omitzero"`   // when the session began
+	LastReceived time.Time        `json:"last_received,omitzero"` // when it was last heard
+	Instance     uint64           `json:"instance,string"`        // of the start of its meshd
+	RXBytes      uint64           `json:"rx_bytes"`               // UDP payload of this session
+	TXBytes      uint64           `json:"tx_bytes"`               //
+	RXDatagrams  uint64           `json:"rx_datagrams"`           //
+	TXDatagrams  uint64           `json:"tx_datagrams"`           //
+	Attachments  int              `json:"attachments"`            // of that host
+	Created      bool             `json:"created_network"`        // that host created the network
+	Warnings     []string         `json:"warnings,omitempty"`     // one sentence each
+}
+
+// PeerState says what we know of a peer.
+type PeerState string
+
+// The states of a peer.
+const (
+	PeerUp         PeerState = "up"         // there is a session
+	PeerConnecting PeerState = "connecting" // a member, without a session yet
+	PeerSuspect    PeerState = "suspect"    // other members have doubts about it
+	PeerDown       PeerState = "down"       // nobody hears it
+	PeerLeft       PeerState = "left"       // it left the network
+)
+
+// Lease is one container interface of a network, on any host: a row of the neighbour table.
+type Lease struct {
+	Network   string       `json:"network"`
+	Container string       `json:"container"`
+	IfName    string       `json:"ifname"`
+	MAC       MAC          `json:"mac"`
+	Addresses []netip.Addr `json:"addresses"`
+	Node      string       `json:"node"`    // name of the container's host
+	NodeID    string       `json:"node_id"` // its identity
+	State     PeerState    `json:"state"`   // of that host; PeerUp for this one
+	Local     bool         `json:"local"`   // on this host
+}
+
+// Attachment is one container interface on this host.
+type Attachment struct {
+	Network   string         `json:"network"`
+	Container string         `json:"container"`
+	IfName    string         `json:"ifname"`           // inside the container
+	Bridge    string         `json:"bridge"`           // where the host's end of the interface belongs
+	MTU       int            `json:"mtu"`              // bytes
+	MAC       MAC            `json:"mac"`              //
+	Addresses []netip.Prefix `json:"addresses"`        // each with the length of its subnet
+	Routes    []Route        `json:"routes"`           // beside those of the subnets
+	Source    Source         `json:"source"`           //
+	NetNS     string         `json:"netns,omitempty"`  // as the caller named it
+	Created   time.Time      `json:"created,omitzero"` // when it was first attached
+}
+
+// Route is a route that a container gets.
+type Route struct {
+	Dst     netip.Prefix `json:"dst"`
+	Gateway netip.Addr   `json:"gateway,omitzero"` // none: dst is on the link
+}
+
+// Source says who attached a container.
+type Source string
+
+// The sources.
+const (
+	SourceCNI    Source = "cni"
+	SourceLXC    Source = "lxc"
+	SourceManual Source = "manual" // meshctl attach, or another program
+)
+
+// NetworkList answers GET /v1/networks.
+type NetworkList struct {
+	Networks []Network `json:"networks"` // by name
+}
+
+// PeerList answers GET …/peers.
+type PeerList struct {
+	Peers []Peer `json:"peers"` // by network, name, ID
+}
+
+// LeaseList answers GET …/leases.
+type LeaseList struct {
+	Leases []Lease `json:"leases"` // by network, node, container, interface
+}
+
+// AttachmentList answers GET …/attachments.
+type AttachmentList struct {
+	Attachments []Attachment `json:"attachments"` // by network, container, interface
+}
+
+// Created answers POST /v1/networks.
+type Created struct {
+	Network Network `json:"network"`
+	Token   string  `json:"token"` // secret: it lets a host join
+}
+
+// TokenText answers GET …/token.
+type TokenText struct {
+	Token string `json:"token"` // secret
+}
+
+// Left answers DELETE /v1/networks/{name}.
+type Left struct {
+	Left bool `json:"left"` // true
+}
+
+// Detached answers DELETE …/attachments/{container}/{ifname}.
+type Detached struct {
+	Detached bool `json:"detached"` // false: there was nothing to detach
+}
