@@ -1,0 +1,76 @@
+package ipam
+
+import "slices"
+
+// minGarbage is how many bytes of released leases a journal may always hold: below it, rewriting saves nothing.
+const minGarbage = 64 << 10
+
+// compact writes the journal anew if more than half of it, and more than minGarbage, is garbage. Its failure is not the
+// caller's: the old file goes on, unless the journal has failed.
+func (j *journal) compact(t *table) {
+	if j.failed != nil || j.size < j.limit {
+		return
+	}
+	if err := j.rewrite(t); err != nil {
+		j.log.Warn("could not compact the journal", "file", j.dir.path(journalName), "err", err)
+		j.limit = j.size + max(j.size, minGarbage) // not again at once
+	}
+}
+
+// rewrite replaces the file by one that holds the leases of t and nothing else. The new file is durable before it gets the
+// name, and has it durably before rewrite returns, so a crash at any point leaves one whole journal. After an error the old
+// file is still the journal, unless j.failed is set.
+func (j *journal) rewrite(t *table) error {
+	b := snapshot(j.head, t)
+	f, err := j.dir.create(newName)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = j.dir.rename(newName, journalName)
+	}
+	if err != nil {
+		f.Truncate(0) // a full disk needs the room; whatever stays there is overwritten the next time
+		f.Close()
+		return err
+	}
+	if j.f != nil {
+		j.f.Close() // all of it was durable, and it is no longer the journal
+	}
+	j.f, j.size = f, int64(len(b))
+	j.limit = 2*j.size + minGarbage
+	if err := j.dir.sync(); err != nil {
+		return j.fail(err) // which of the two files a crash leaves is unknown, and the old one would get no more records
+	}
+	return nil
+}
+
+// snapshot returns a journal with the leases of t, oldest first.
+func snapshot(head header, t *table) []byte {
+	leases := make([]*entry, 0, len(t.leases))
+	for _, l := range t.leases {
+		leases = append(leases, &entry{kind: entryLease, lease: l, iid: iidOf(l.IPv6), at: l.Created.UnixNano()})
+	}
+	slices.SortFunc(leases, func(a, b *entry) int {
+		if c := a.lease.Created.Compare(b.lease.Created); c != 0 {
+			return c
+		}
+		return a.lease.compare(b.lease.Attachment)
+	})
+	b := make([]byte, headerLen)
+	var body []byte
+	for _, e := range leases {
+		if len(body)+maxEntry > maxBody {
+			b, body = appendRecord(b, body), body[:0]
+		}
+		body = appendEntry(body, e)
+	}
+	if len(body) > 0 {
+		b = appendRecord(b, body)
+	}
+	appendHeader(b[:0], head, uint64(len(b)))
+	return b
+}

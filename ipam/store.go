@@ -1,0 +1,252 @@
+package ipam
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxTries bounds the counter. One step is needed once in 10^19/leases attachments, so a run of them means that taken is wrong
+// (RFC 7217 §6 gives up after IDGEN_RETRIES = 3).
+const maxTries = 16
+
+// ErrClosed is returned by a Store after Close.
+var ErrClosed = errors.New("closed")
+
+// Attachment is one interface of one container, unique on this node. An empty Container is the host itself.
+type Attachment struct {
+	Container string // at most 1,024 bytes
+	IfName    string // 1 to 255 bytes
+}
+
+// String returns container/interface, as logs and errors name an attachment.
+func (a Attachment) String() string { return a.Container + "/" + a.IfName }
+
+func (a Attachment) compare(b Attachment) int {
+	return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.IfName, b.IfName))
+}
+
+func (a Attachment) check() error {
+	switch {
+	case len(a.Container) > maxContainer:
+		return fmt.Errorf("the container's name has %d bytes, at most %d are allowed", len(a.Container), maxContainer)
+	case a.IfName == "":
+		return errors.New("the interface has no name")
+	case len(a.IfName) > maxIfName:
+		return fmt.Errorf("the interface's name has %d bytes, at most %d are allowed", len(a.IfName), maxIfName)
+	}
+	return nil
+}
+
+// Lease is what an attachment holds until it is released. Comparable with ==.
+type Lease struct {
+	Attachment
+	MAC     MAC
+	IPv6    netip.Addr // in Subnet(Config.Prefix)
+	Created time.Time  // UTC, without a monotonic reading
+}
+
+// Config says whose leases a Store keeps. The journal is bound to NetworkID, Node and the subnet of Prefix.
+type Config struct {
+	NetworkID [16]byte
+	Node      [32]byte     // the node's static public key
+	Key       [32]byte     // AddressKey of the network's PSK
+	Prefix    netip.Prefix // /48 to /64, its first /64 is used; the zero Prefix is ULA(NetworkID)
+	Log       *slog.Logger
+}
+
+// Store keeps the leases of one node in one network. Its methods are safe for concurrent use.
+type Store struct {
+	scope scope
+	dir   directory
+
+	writing sync.Mutex // held while the journal is written; locked before mu
+	journal *journal   // guarded by writing
+	held    *table     // what is on disk; changed with both mutexes held, read with either
+
+	mu     sync.Mutex
+	closed bool
+	queue  []*batch // not yet being written
+	// pending is the change of an attachment that is on its way to the disk, at most one each. iids and macs are what the
+	// leases among them will hold.
+	pending map[Attachment]*batch
+	iids    map[uint64]bool
+	macs    map[MAC]bool
+}
+
+// Open reads the leases in directory dir, which it makes if need be, and holds its lock until Close. The error wraps
+// ErrLocked, ErrCorrupt or ErrForeign, or is the operating system's.
+func Open(dir string, c Config) (*Store, error) {
+	if c.Prefix == (netip.Prefix{}) {
+		c.Prefix = ULA(c.NetworkID)
+	}
+	if err := checkPrefix(c.Prefix); err != nil {
+		return nil, err
+	}
+	d, err := openDirectory(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the leases: %w", err)
+	}
+	s, err := open(d, c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the leases: %w", err), d.close())
+	}
+	return s, nil
+}
+
+func open(d directory, c Config) (*Store, error) {
+	subnet := Subnet(c.Prefix)
+	addr := subnet.Addr().As16()
+	j, t, err := openJournal(d, header{c.NetworkID, c.Node, [8]byte(addr[:])}, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		scope:   scope{c.Key, c.NetworkID, c.Node, subnet},
+		dir:     d,
+		journal: j,
+		held:    t,
+		pending: map[Attachment]*batch{},
+		iids:    map[uint64]bool{},
+		macs:    map[MAC]bool{},
+	}, nil
+}
+
+// Lease returns the lease of a, and gives it one if it has none; then it is on disk when Lease returns. taken reports whether
+// an attachment other than a is known to hold the address or the MAC; it may be nil, is called with the store locked, and must
+// neither wait nor call the store. After an error a has no lease; the error wraps ErrFailed if there will be none until
+// restart, and the operating system's (syscall.ENOSPC) if a later call may succeed.
+func (s *Store) Lease(now time.Time, a Attachment, taken func(netip.Addr, MAC) bool) (Lease, error) {
+	if err := a.check(); err != nil {
+		return Lease{}, fmt.Errorf("leasing: %w", err)
+	}
+	for {
+		l, b, own, err := s.startLease(now, a, taken)
+		if err == nil && b != nil {
+			err = s.commit(b)
+		}
+		if err != nil && (own || b == nil) { // the failure of another caller's change is theirs
+			return Lease{}, fmt.Errorf("leasing for %v: %w", a, err)
+		}
+		if b == nil {
+			return l, nil
+		}
+	}
+}
+
+// startLease returns the lease of a if it is on disk, else the batch after which to ask again; own is true if that batch holds
+// this caller's lease of a.
+func (s *Store) startLease(now time.Time, a Attachment, taken func(netip.Addr, MAC) bool) (l Lease, b *batch, own bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.pending[a]; b != nil {
+		return Lease{}, b, false, nil
+	}
+	if l, ok := s.held.leases[a]; ok {
+		return l, nil, false, nil
+	}
+	if s.closed {
+		return Lease{}, nil, false, ErrClosed
+	}
+	iid, mac, err := s.choose(a, taken)
+	if err != nil {
+		return Lease{}, nil, false, err
+	}
+	e := entry{kind: entryLease, iid: iid, at: now.UnixNano()}
+	e.lease = Lease{Attachment: a, MAC: mac, Created: time.Unix(0, e.at).UTC()}
+	return Lease{}, s.add(e), true, nil
+}
+
+// choose derives identifier and MAC of a with the first counter whose result is free.
+func (s *Store) choose(a Attachment, taken func(netip.Addr, MAC) bool) (uint64, MAC, error) {
+	for counter := range uint32(maxTries) {
+		iid, mac, ok := s.scope.derive(a, counter)
+		if !ok || s.iids[iid] || s.macs[mac] {
+			continue
+		}
+		if _, ok := s.held.iids[iid]; ok {
+			continue
+		}
+		if _, ok := s.held.macs[mac]; ok {
+			continue
+		}
+		if taken == nil || !taken(join(s.scope.subnet, iid), mac) {
+			return iid, mac, nil
+		}
+	}
+	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
+}
+
+// Release ends the lease of a, durably when it returns, and reports whether there was one. After an error the lease stands.
+func (s *Store) Release(now time.Time, a Attachment) (bool, error) {
+	for {
+		b, own, err := s.startRelease(now, a)
+		if err == nil && b != nil {
+			err = s.commit(b)
+		}
+		if err != nil && (own || b == nil) {
+			return false, fmt.Errorf("releasing %v: %w", a, err)
+		}
+		if own || b == nil {
+			return own, nil
+		}
+	}
+}
+
+// startRelease returns the batch to wait for, nil if a has no lease; own is true if that batch releases a for this caller.
+func (s *Store) startRelease(now time.Time, a Attachment) (b *batch, own bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.pending[a]; b != nil {
+		return b, false, nil
+	}
+	if _, ok := s.held.leases[a]; !ok {
+		return nil, false, nil
+	}
+	if s.closed {
+		return nil, false, ErrClosed
+	}
+	return s.add(entry{kind: entryRelease, lease: Lease{Attachment: a}, at: now.UnixNano()}), true, nil
+}
+
+// Leases returns all leases, by container and then by interface.
+func (s *Store) Leases() []Lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leases := make([]Lease, 0, len(s.held.leases))
+	for _, l := range s.held.leases {
+		leases = append(leases, l)
+	}
+	slices.SortFunc(leases, func(a, b Lease) int { return a.compare(b.Attachment) })
+	return leases
+}
+
+// Close waits for the changes under way and gives up the lock. Later changes return ErrClosed; what was on disk can still be
+// read.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for s.queued() {
+		s.writeFirst()
+	}
+	return errors.Join(s.journal.close(), s.dir.close())
+}
+
+func (s *Store) queued() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) > 0
+}
