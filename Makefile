@@ -1,0 +1,60 @@
+# meshnet: make build, make demo, make test; `make help` lists the rest.
+
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+CNIDIR   ?= /opt/cni/bin
+UNITDIR  ?= /lib/systemd/system
+FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
+PACKAGES := busybox-static gcc iproute2 libc6-dev lxc nftables
+PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/lxc-hook
+UNIT      = $(shell go list ./... | grep -v '/test/e2e')
+AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
+
+.PHONY: build install deps demo test unit e2e bench fuzz lint clean help
+
+build: ## compile the programs into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
+
+install: ## install what build made; PREFIX, DESTDIR, CNIDIR, UNITDIR
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(CNIDIR)' '$(DESTDIR)$(UNITDIR)'
+	install -m 755 bin/meshd bin/meshctl bin/lxc-hook '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 bin/cni-meshnet '$(DESTDIR)$(CNIDIR)'
+	sed 's|@PREFIX@|$(PREFIX)|' init/meshd.service > '$(DESTDIR)$(UNITDIR)/meshd.service'
+
+deps: ## install the Debian packages that demo and test use, if one is missing
+	@missing=$$(for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
+	[ -z "$$missing" ] || { $(AS_ROOT) apt-get update && \
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
+
+demo: deps build ## three simulated hosts on this machine, LXC on two, CNI on one
+	@$(AS_ROOT) go run ./test/e2e/demo -bin bin
+
+test: deps unit e2e ## all tests
+
+unit: ## tests of the packages, with the race detector
+	go test -race $(UNIT)
+
+e2e: ## tests of the programs on simulated hosts, with real LXC and CNI; needs root
+	$(AS_ROOT) go test -count=1 -timeout 15m ./test/e2e/...
+
+bench: ## all benchmarks
+	go test -run '^$$' -bench . -benchmem $(UNIT)
+
+fuzz: ## every fuzz target for FUZZTIME (default 30s)
+	@set -e; for p in $(UNIT); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+lint: ## gofmt, go vet, staticcheck
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "gofmt -w these: $$bad"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+clean: ## remove bin/
+	rm -rf bin
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
