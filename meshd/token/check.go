@@ -17,6 +17,9 @@ const (
 	MaxMTU     = 9216
 )
 
+// maxEndpoint is the length of the longest endpoint, in bytes: one byte says it.
+const maxEndpoint = 255
+
 // MaxEndpoints is the number of endpoints that one token carries at most.
 const MaxEndpoints = 8
 
@@ -49,6 +52,9 @@ func CheckIPv6(p netip.Prefix) error {
 // CheckEndpoint says whether s is an endpoint as a person writes it: "HOST:PORT", where HOST is an IPv4 address, an
 // IPv6 address in brackets or a DNS name, and PORT a decimal number from 1 to 65535.
 func CheckEndpoint(s string) error {
+	if len(s) > maxEndpoint {
+		return fmt.Errorf("endpoint %q has %d bytes; at most %d are allowed", clip(s), len(s), maxEndpoint)
+	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		if _, perr := netip.ParseAddr(s); perr == nil {
