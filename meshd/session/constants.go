@@ -1,0 +1,37 @@
+package session
+
+import "time"
+
+// Constants of the protocol (docs/protocol.md, "Constants"). WireGuard's are those of its whitepaper, section 6.1.
+const (
+	RekeyAfterTime      = 120 * time.Second // initiator of the keypair begins a new handshake; WireGuard's
+	RekeyAfterTimeLate  = 140 * time.Second // the other side does, in case the initiator cannot
+	RejectAfterTime     = 180 * time.Second // keypair is dropped; WireGuard's
+	RejectAfterMessages = 1 << 60           // counters from here on are neither used nor accepted
+	RekeyAfterMessages  = RejectAfterMessages - 1<<32
+	KeepaliveTimeout    = 10 * time.Second // data received and nothing sent since; WireGuard's
+	PersistentKeepalive = 25 * time.Second // nothing sent; the interval that WireGuard recommends behind NATs
+	DeadPeerTimeout     = 15 * time.Second // data sent and nothing received since: KeepaliveTimeout + 5 s, as WireGuard
+	QuietPeerTimeout    = 35 * time.Second // nothing received, not even PersistentKeepalive: new handshake
+	LostTimeout         = 60 * time.Second // nothing received: the session is lost
+	HandshakeTimeout    = 10 * time.Second // between message 2 and 3, and from message 3 to its confirmation
+	MaxCandidates       = 8                // endpoints that one message 1 is sent to
+)
+
+// Bounds on what peers can make us remember and do.
+const (
+	maxHalfOpen          = 1024
+	maxHalfOpenPerSource = 16               // per IPv4 address or IPv6 /64
+	maxPeers             = 4096             // above which no session is made that we do not want
+	maxInstances         = 8192             // identities whose newest instance is remembered without a session
+	maxKeypairs          = 4                // per session
+	wrongPeerTime        = 5 * time.Minute  // for which a candidate is left out after another node has answered there
+	selfTime             = 10 * time.Minute // for which an endpoint is left out after we have answered there
+	skewEventInterval    = time.Minute
+)
+
+// pollInterval is how often timers that depend on the frame path are looked at: it does not wake the machine.
+const pollInterval = time.Second
+
+// idleInterval is how long the machine sleeps when it has nothing to wait for.
+const idleInterval = time.Minute
