@@ -1,0 +1,136 @@
+package mesh
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"meshnet/meshd/session"
+	"meshnet/meshd/wire"
+)
+
+// Config says what a switch is made of.
+type Config struct {
+	Self     session.NodeID // this node: what is behind the TAP
+	MTU      int            // bytes, of the overlay's interfaces
+	Boundary Boundary
+	Report   Report
+	Limits   Limits // zero values mean DefaultLimits
+	Log      *slog.Logger
+}
+
+// Limits bound what is learned from others, who may send from any number of MACs.
+type Limits struct {
+	FDB     int // learned MACs in all
+	PerPeer int // learned MACs behind one peer, or behind the TAP
+}
+
+// DefaultLimits let sixteen peers go wild at once before the others' MACs are not learned any more. The neighbour
+// table does not count.
+var DefaultLimits = Limits{FDB: 16384, PerPeer: 1024}
+
+// Report is how the frame path tells control what it noticed. It is called for frames and must not block: what does
+// not fit into its queue is dropped, and it returns false.
+type Report interface {
+	// Learn reports that a frame from mac came through node, or, if node is this one, from the TAP. The switch's
+	// owner hands it to Control.Learn.
+	Learn(mac MAC, node session.NodeID) bool
+}
+
+// TAP is the switch's port to the bridge.
+type TAP interface {
+	// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
+	// capacity and reslices it to the frame. After Close it returns an error.
+	ReadBatch(frames [][]byte) (int, error)
+	// WriteBatch writes frames, keeps nothing of them, and returns how many were written. Safe for concurrent use.
+	WriteBatch(frames [][]byte) (int, error)
+	// Close ends a ReadBatch that waits. It may be called more than once.
+	Close() error
+}
+
+// Underlay sends datagrams to other hosts.
+type Underlay interface {
+	// WriteBatch sends ds, keeps nothing of it, and returns how many were sent. A datagram that cannot be sent must
+	// not stop those behind it: they may be for other peers.
+	WriteBatch(ds []wire.Datagram) (int, error)
+}
+
+// Switch is the learning switch between one TAP and many peers. Its Control belongs to one goroutine; the other
+// methods are safe for concurrent use.
+type Switch struct {
+	*Control
+
+	shared   *shared
+	boundary boundary
+	report   Report
+}
+
+// shared is where the two speeds meet: control publishes, the frame path reads.
+type shared struct {
+	fdb   atomic.Pointer[table]
+	full  atomic.Bool // Limits.FDB is reached
+	peers atomic.Pointer[peerSet]
+
+	// These do not change.
+	local    *peer     // what is behind the TAP
+	origin   time.Time // the ages of entries count from it
+	maxFrame int       // bytes
+
+	counters Counters // written by both
+}
+
+// New returns a switch without peers.
+func New(cfg Config) *Switch {
+	if cfg.Limits.FDB == 0 {
+		cfg.Limits.FDB = DefaultLimits.FDB
+	}
+	if cfg.Limits.PerPeer == 0 {
+		cfg.Limits.PerPeer = DefaultLimits.PerPeer
+	}
+	sh := &shared{
+		local:    &peer{id: cfg.Self, local: true},
+		origin:   time.Now(),
+		maxFrame: cfg.MTU + frameOverhead,
+	}
+	sh.fdb.Store(&table{})
+	sh.peers.Store(&peerSet{})
+	return &Switch{
+		Control:  newControl(sh, cfg),
+		shared:   sh,
+		boundary: newBoundary(cfg.Boundary),
+		report:   cfg.Report,
+	}
+}
+
+// Counters returns what the switch carried and dropped.
+func (s *Switch) Counters() *Counters { return &s.shared.counters }
+
+// drop counts one drop for reason why.
+func (s *Switch) drop(why drop) { s.shared.counters.drop(why, 1) }
+
+// check returns the frame in b, and passes if it may cross the mesh.
+func (s *Switch) check(b []byte) (frame, drop) {
+	f, why := parseFrame(b, s.shared.maxFrame)
+	if why == passes {
+		why = s.boundary.judge(f)
+	}
+	return f, why
+}
+
+// observe notes that a frame from src came from peer p: it refreshes the entry that says so, or reports the news.
+func (s *Switch) observe(now time.Time, fdb table, src MAC, from *peer) {
+	e := fdb[src]
+	switch {
+	case e != nil && e.peer == from:
+		e.refresh(s.shared.age(now))
+	case e != nil && e.static:
+		s.drop(dropLearnStatic)
+	case from.full.Load(), e == nil && s.shared.full.Load():
+		s.drop(dropLearnLimit)
+	case !s.report.Learn(src, from.id):
+		s.drop(dropLearnQueue)
+	}
+}
+
+// age returns now as entries note it.
+func (sh *shared) age(now time.Time) time.Duration { return now.Sub(sh.origin) }
