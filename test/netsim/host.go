@@ -56,35 +56,34 @@ func (h *Host) Addrs() []netip.AddrPort { return h.addrs }
 // and reslices it to what it holds; ds[i].Endpoint is the sender's address and the number of the socket it came in
 // through. Datagrams that do not fit their buffer are lost. After Close the error is net.ErrClosed.
 func (h *Host) ReadBatch(ds []wire.Datagram) (int, error) {
-	if len(ds) == 0 {
-		return 0, nil
-	}
 	count := 0
-	for count == 0 {
-		p, err := h.wait()
+	for count < len(ds) {
+		p, err := h.next(count == 0)
 		if err != nil {
 			return 0, err
 		}
-		for p != nil {
-			if h.read(p, &ds[count]) {
-				count++
-			}
-			p = nil
-			if count < len(ds) {
-				select {
-				case p = <-h.queue:
-				default:
-				}
-			}
+		if p == nil {
+			break
+		}
+		if h.read(p, &ds[count]) {
+			count++
 		}
 	}
 	return count, nil
 }
 
-// wait returns the next packet of the queue.
-func (h *Host) wait() (*packet, error) {
+// next takes a packet from the queue. If there is none, it waits for one, or returns nil.
+func (h *Host) next(wait bool) (*packet, error) {
+	if !wait {
+		select {
+		case p := <-h.queue:
+			return p, nil
+		default:
+			return nil, nil
+		}
+	}
 	select {
-	case <-h.done:
+	case <-h.done: // before what is in the queue
 		return nil, h.closed("reading from")
 	default:
 	}

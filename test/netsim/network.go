@@ -67,7 +67,8 @@ func New(seed int64) *Network {
 }
 
 // SetLatency makes every datagram take between minimum and maximum, evenly drawn in steps of 100 µs. The datagrams of a
-// link stay in order all the same; SetReorder is what lets one overtake another.
+// link stay in order all the same, so those sent soon after a slow one are slow too; SetReorder is what lets one overtake
+// another.
 func (n *Network) SetLatency(minimum, maximum time.Duration) {
 	if minimum < 0 || maximum < minimum {
 		panic(fmt.Sprintf("netsim: latency from %v to %v", minimum, maximum))
