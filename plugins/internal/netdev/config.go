@@ -1,0 +1,48 @@
+package netdev
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// Config says how the interface of a container has to be.
+type Config struct {
+	HostName string           // of the host's end; see HostName
+	Bridge   string           // of which the host's end is a port
+	IfName   string           // of the container's end
+	MTU      int              // bytes; of both ends
+	MAC      net.HardwareAddr // of the container's end
+	Addrs    []netip.Prefix   // of the container's end, each with the length of its subnet
+	Routes   []Route          // beside those of the subnets
+}
+
+// Route is a route of the container.
+type Route struct {
+	Dst     netip.Prefix
+	Gateway netip.Addr // invalid: Dst is on the link
+}
+
+// HostName returns the name of the host's end of an attachment's veth: "mn" and 65 bits of a hash, in 15 characters
+// (IFNAMSIZ - 1, include/uapi/linux/if.h). It is the same each time, so that a second run finds what a first one made.
+// The network is not part of it: a container has only one interface of a name, and whoever removes it need not know
+// in which network it was.
+func HostName(container, ifname string) string {
+	sum := sha256.Sum256([]byte(container + "\x00" + ifname))
+	return "mn" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:13])
+}
+
+// connected says whether the kernel makes this route itself, from the subnet of an address.
+func (c Config) connected(r Route) bool {
+	if r.Gateway.IsValid() {
+		return false
+	}
+	for _, a := range c.Addrs {
+		if a.Masked() == r.Dst.Masked() {
+			return true
+		}
+	}
+	return false
+}
