@@ -1,0 +1,186 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meshnet/meshd/api"
+	"meshnet/plugins/internal/netdev"
+)
+
+// Sentinels of this package's errors.
+var (
+	ErrNoNamespace = netdev.ErrNoNamespace // the container's network namespace is gone, or never was
+	ErrExists      = netdev.ErrExists      // the container has an interface of that name already
+	ErrInterface   = errors.New("setting up the interface")
+)
+
+// Request names one container interface.
+type Request struct {
+	Network   string // "": the only one there is; for Del and Check, whichever has the container
+	Container string // the runtime's ID or name of the container
+	IfName    string // inside the container
+
+	// The container's network namespace: its path or a PID, the path if both are given. Del needs neither.
+	NetNS string
+	PID   int
+
+	Source api.Source
+	MTU    int // bytes; 0: the network's
+
+	// HostLink is the host's end of a veth that the runtime has made, to be used instead of a new one; "": make one.
+	HostLink string
+}
+
+// Result is what a container got.
+type Result struct {
+	api.Attachment
+	HostName string // of the interface's end on the host
+	HostMAC  string // of the same
+}
+
+// undoTimeout limits how long Add spends on telling meshd that it failed.
+const undoTimeout = 5 * time.Second
+
+// Add puts the container on the overlay. The error wraps ErrNoNamespace, ErrExists, or ErrInterface if the interface
+// could not be set up; other errors are of client.Attach.
+func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
+	ns, err := open(r)
+	if err != nil {
+		return Result{}, err
+	}
+	defer ns.Close()
+	if r.HostLink == "" {
+		// Before meshd is asked: an attachment that is in use must survive a second Add.
+		if err := ns.CheckFree(r.IfName); err != nil {
+			return Result{}, err
+		}
+	}
+	began := time.Now()
+	a, err := client.Attach(ctx, api.AttachRequest{
+		Network: r.Network, Container: r.Container, IfName: r.IfName,
+		AttachOptions: api.AttachOptions{MTU: r.MTU, Source: r.Source, NetNS: r.path()},
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := setUp(ns, r, a)
+	if err == nil {
+		return result, nil
+	}
+	err = fmt.Errorf("%w: %w", ErrInterface, err)
+	if created := !a.Created.Before(began); created {
+		err = errors.Join(err, undo(ctx, client, a))
+	}
+	return Result{}, err
+}
+
+func setUp(ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
+	config := configOf(r, a)
+	var ends netdev.Ends
+	var err error
+	if r.HostLink == "" {
+		ends, err = netdev.Add(ns, config)
+	} else {
+		ends, err = netdev.Adopt(ns, config)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Attachment: a, HostName: config.HostName, HostMAC: ends.Host}, nil
+}
+
+// undo releases an attachment, even when ctx has ended.
+func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	_, err := client.Detach(ctx, api.DetachRequest{Network: a.Network, Container: a.Container, IfName: a.IfName})
+	if err != nil {
+		return fmt.Errorf("releasing the attachment again: %w", err)
+	}
+	return nil
+}
+
+// Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
+// success. The interface goes even if meshd cannot be told.
+func Del(ctx context.Context, client *api.Client, r Request) error {
+	var err error
+	if r.HostLink == "" { // else the runtime removes its own
+		err = netdev.Delete(netdev.HostName(r.Container, r.IfName))
+	}
+	_, derr := client.Detach(ctx, api.DetachRequest{Network: r.Network, Container: r.Container, IfName: r.IfName})
+	if api.CodeOf(derr) == api.NotFound {
+		derr = nil
+	}
+	return errors.Join(err, derr)
+}
+
+// Check says whether the container's interface is as meshd's attachment wants it. The error says what is not.
+func Check(ctx context.Context, client *api.Client, r Request) (api.Attachment, error) {
+	a, err := find(ctx, client, r)
+	if err != nil {
+		return api.Attachment{}, err
+	}
+	ns, err := open(r)
+	if err != nil {
+		return api.Attachment{}, err
+	}
+	defer ns.Close()
+	if err := netdev.Check(ns, configOf(r, a)); err != nil {
+		return api.Attachment{}, fmt.Errorf("checking the interface: %w", err)
+	}
+	return a, nil
+}
+
+// find returns meshd's attachment for a request.
+func find(ctx context.Context, client *api.Client, r Request) (api.Attachment, error) {
+	list, err := client.Attachments(ctx, r.Network)
+	if err != nil {
+		return api.Attachment{}, err
+	}
+	for _, a := range list {
+		if a.Container == r.Container && a.IfName == r.IfName {
+			return a, nil
+		}
+	}
+	return api.Attachment{}, fmt.Errorf("meshd knows of no attachment %s/%s", r.Container, r.IfName)
+}
+
+func open(r Request) (*netdev.Namespace, error) {
+	switch {
+	case r.NetNS != "":
+		return netdev.OpenPath(r.NetNS)
+	case r.PID > 0:
+		return netdev.OpenPID(r.PID)
+	}
+	return nil, errors.New("neither a network namespace nor a process of the container is given")
+}
+
+// path returns the network namespace as it is shown to people.
+func (r Request) path() string {
+	if r.NetNS == "" && r.PID > 0 {
+		return fmt.Sprintf("/proc/%d/ns/net", r.PID)
+	}
+	return r.NetNS
+}
+
+// configOf returns what the interface has to be.
+func configOf(r Request, a api.Attachment) netdev.Config {
+	c := netdev.Config{
+		HostName: r.HostLink,
+		Bridge:   a.Bridge,
+		IfName:   r.IfName,
+		MTU:      a.MTU,
+		MAC:      a.MAC[:],
+		Addrs:    a.Addresses,
+	}
+	if c.HostName == "" {
+		c.HostName = netdev.HostName(r.Container, r.IfName)
+	}
+	for _, route := range a.Routes {
+		c.Routes = append(c.Routes, netdev.Route{Dst: route.Dst, Gateway: route.Gateway})
+	}
+	return c
+}
