@@ -14,8 +14,8 @@ type Backend interface {
 
 	// Create makes a network and its token. Conflict if there is one of this name.
 	Create(ctx context.Context, r CreateRequest) (Created, error)
-	// Join makes this host a member. It succeeds at once, whether or not a member could be reached. Conflict if another
-	// network has the name.
+	// Join makes this host a member. Unless r.NoWait is set it waits until a member answers; Unavailable, and nothing
+	// changed, if none does. Conflict if another network has the name.
 	Join(ctx context.Context, r JoinRequest) (Network, error)
 	// Leave says good-bye and forgets the network with its keys and leases. NotFound if there is none.
 	Leave(ctx context.Context, name string) error

@@ -31,6 +31,8 @@ type JoinRequest struct {
 	Bridge    string   `json:"bridge,omitempty"`    // as in CreateRequest
 	Endpoints []string `json:"endpoints,omitempty"` // as in CreateRequest
 	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
+	// NoWait joins even if no member answers now. Otherwise the call waits for one, and changes nothing if none does.
+	NoWait bool `json:"no_wait,omitempty"`
 }
 
 // AttachRequest asks for a container interface's place on the overlay. (Network, Container, IfName) is its key.
@@ -58,10 +60,8 @@ type DetachRequest struct {
 // Limits of what a caller writes, in bytes.
 const (
 	MaxContainer = 256  // of a container ID
-	MaxIfName    = 15   // of an interface name: IFNAMSIZ - 1, include/uapi/linux/if.h
-	MaxNodeName  = 64   // of a host's name
 	MaxToken     = 4096 // of a token, about double the longest one
-	MaxPSK       = 512  // of a passphrase
+	MaxPSK       = 2048 // of a passphrase: 512 characters in UTF-8
 	maxPath      = 4096 // PATH_MAX, include/uapi/linux/limits.h
 )
 
@@ -98,12 +98,12 @@ func (r *JoinRequest) check() error {
 // checkMember checks what a host says about itself as a member.
 func checkMember(bridge, nodeName string, endpoints []string) error {
 	if bridge != "" {
-		if err := CheckIfName(bridge); err != nil {
+		if err := token.CheckIfName(bridge); err != nil {
 			return fmt.Errorf("bridge: %w", err)
 		}
 	}
 	if nodeName != "" {
-		if err := CheckNodeName(nodeName); err != nil {
+		if err := token.CheckNodeName(nodeName); err != nil {
 			return err
 		}
 	}
@@ -141,5 +141,5 @@ func checkAttachment(network, container, ifname string) error {
 	if err := CheckContainer(container); err != nil {
 		return err
 	}
-	return CheckIfName(ifname)
+	return token.CheckIfName(ifname)
 }

@@ -74,3 +74,24 @@ func checkError(t *testing.T, call string, err error, says string) {
 		t.Errorf("%s error = %v, want one that says %q", call, err, says)
 	}
 }
+
+func TestCheckNodeName(t *testing.T) {
+	for _, tt := range []struct{ name, says string }{
+		{"a", ""}, {"Web-1.example_net", ""}, {strings.Repeat("x", 64), ""},
+		{"", "0 bytes"}, {strings.Repeat("x", 65), "65 bytes"}, {"-a", "character '-'"}, {".a", "character '.'"},
+		{"a b", "character ' '"}, {"a\x1b", `character '\x1b'`}, {"ä", "character"},
+	} {
+		checkError(t, fmt.Sprintf("CheckNodeName(%q)", tt.name), CheckNodeName(tt.name), tt.says)
+	}
+}
+
+// dev_valid_name, net/core/dev.c.
+func TestCheckIfName(t *testing.T) {
+	for _, tt := range []struct{ name, says string }{
+		{"eth0", ""}, {"a", ""}, {"mesh0.100", ""}, {"123456789012345", ""}, {"...", ""}, {"br@x", ""},
+		{"", "empty"}, {"1234567890123456", "16 characters"}, {".", "not an interface name"}, {"..", "not an interface name"},
+		{"a/b", "character '/'"}, {"a:b", "character ':'"}, {"a b", "character ' '"}, {"a\n", `character '\n'`}, {"\x80", "character"},
+	} {
+		checkError(t, fmt.Sprintf("CheckIfName(%q)", tt.name), CheckIfName(tt.name), tt.says)
+	}
+}

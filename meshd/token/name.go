@@ -30,3 +30,47 @@ func CheckName(name string) error {
 	}
 	return nil
 }
+
+// Lengths of other names, in bytes.
+const (
+	MaxNodeName = 64 // of a host
+	MaxIfName   = 15 // of a network interface: IFNAMSIZ - 1, include/uapi/linux/if.h
+)
+
+// CheckNodeName says whether name may name a host: 1 to MaxNodeName of letters, digits, '.', '-' and '_', a letter or
+// digit first, as host names are.
+func CheckNodeName(name string) error {
+	if name == "" || len(name) > MaxNodeName {
+		return fmt.Errorf("node name %.80q has %d bytes; 1 to %d are allowed", name, len(name), MaxNodeName)
+	}
+	for i := range len(name) {
+		c := name[i]
+		if !alphanumeric(c) && (i == 0 || c != '.' && c != '-' && c != '_') {
+			return fmt.Errorf("node name %q has the character %q", name, c)
+		}
+	}
+	return nil
+}
+
+// CheckIfName says whether name may name a network interface: the kernel's rules (dev_valid_name, net/core/dev.c), and
+// printable ASCII only.
+func CheckIfName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the interface name is empty")
+	case len(name) > MaxIfName:
+		return fmt.Errorf("interface name %.80q has %d characters; the kernel allows %d", name, len(name), MaxIfName)
+	case name == "." || name == "..":
+		return fmt.Errorf("%q is not an interface name", name)
+	}
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c > '~' || c == '/' || c == ':' {
+			return fmt.Errorf("interface name %q has the character %q", name, c)
+		}
+	}
+	return nil
+}
+
+func alphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
