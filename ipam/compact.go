@@ -26,7 +26,7 @@ func (j *journal) rewrite(t *table) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(b); err == nil {
+	if _, err = f.WriteAt(b, 0); err == nil {
 		err = f.Sync()
 	}
 	if err == nil {

@@ -19,7 +19,7 @@ type directory interface {
 	read(name string) ([]byte, error)
 	// create makes an empty file, or empties the one there is.
 	create(name string) (file, error)
-	// open opens an existing file to append to.
+	// open opens an existing file to write to.
 	open(name string) (file, error)
 	// rename replaces to by from, atomically.
 	rename(from, to string) error
@@ -30,9 +30,9 @@ type directory interface {
 	close() error
 }
 
-// file is an open file whose writes all go to its end.
+// file is an open file, as *os.File is one.
 type file interface {
-	Write(p []byte) (int, error)
+	WriteAt(p []byte, offset int64) (int, error)
 	Sync() error
 	Truncate(size int64) error // bytes
 	Close() error
@@ -101,7 +101,7 @@ func (d *osDirectory) create(name string) (file, error) {
 func (d *osDirectory) open(name string) (file, error) { return d.openFile(name, 0) }
 
 func (d *osDirectory) openFile(name string, flag int) (file, error) {
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_APPEND|flag, 0o600)
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|flag, 0o600)
 	if err != nil {
 		return nil, err // not f: a nil *os.File in the interface is not nil
 	}

@@ -60,7 +60,7 @@ func openJournal(dir directory, head header, log *slog.Logger) (*journal, *table
 		log.Warn("cut off an unfinished record, as a crash leaves it; nobody was told of it",
 			"file", dir.path(journalName), "offset", good, "bytes", len(b)-good)
 	}
-	if err := j.reopen(t, int64(good)); err != nil {
+	if err := j.reopen(t, b[:good]); err != nil {
 		j.close()
 		return nil, nil, fmt.Errorf("reopening %s: %w", dir.path(journalName), err)
 	}
@@ -81,10 +81,10 @@ func (h *header) mustBe(want *header, path string) error {
 	return nil
 }
 
-// reopen makes what replay read durable. It writes the journal anew rather than trusting the old file: if an fsync failed
-// before the restart, the kernel may hold pages as clean that are not on disk, and would show them here until the next power
-// failure. A full disk must not keep the network down, so then the old file is used with an fsync.
-func (j *journal) reopen(t *table, good int64) error {
+// reopen makes durable what replay has read, b. It cannot trust an fsync alone: if one failed before the restart, the kernel
+// may hold pages as clean that are not on disk, and show them to replay all the same. So the leases are written anew. A full
+// disk must not keep the network down; then the old file is overwritten by its own bytes, which needs no room.
+func (j *journal) reopen(t *table, b []byte) error {
 	err := j.rewrite(t)
 	if err == nil || j.failed != nil {
 		return err
@@ -94,11 +94,15 @@ func (j *journal) reopen(t *table, good int64) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Truncate(good), f.Sync()); err != nil {
-		return errors.Join(err, f.Close())
+	j.f, j.size = f, int64(len(b))
+	j.limit = j.size + minGarbage
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return err
 	}
-	j.f, j.size, j.limit = f, good, good+minGarbage
-	return nil
+	if err := f.Truncate(j.size); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // append makes entries durable as one record; body has at most maxBody bytes. After an error none of it counts: either the
@@ -108,7 +112,7 @@ func (j *journal) append(body []byte) error {
 		return j.failed
 	}
 	record := appendRecord(nil, body)
-	n, err := j.f.Write(record)
+	n, err := j.f.WriteAt(record, j.size)
 	if err == nil && n < len(record) {
 		err = io.ErrShortWrite
 	}
