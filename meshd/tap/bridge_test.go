@@ -1,0 +1,145 @@
+package tap_test
+
+import (
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"meshnet/meshd/tap"
+)
+
+// A new bridge has the given MTU and MAC, "no spanning tree and a forward delay of 0, no multicast snooping, no IPv6".
+func TestEnsureBridgeMakesIt(t *testing.T) {
+	newNamespace(t)
+	created, err := tap.EnsureBridge("meshbr0", 1400, macA)
+	if !created || err != nil {
+		t.Fatalf("EnsureBridge = %v, %v, want true, <nil>", created, err)
+	}
+	bridge := mustLink(t, "meshbr0").(*netlink.Bridge)
+	attrs := bridge.Attrs()
+	if attrs.MTU != 1400 || attrs.HardwareAddr.String() != macA.String() || attrs.Flags&net.FlagUp == 0 {
+		t.Errorf("MTU %d, MAC %v, flags %v; want 1400, %v, up", attrs.MTU, attrs.HardwareAddr, attrs.Flags, macA)
+	}
+	if bridge.MulticastSnooping == nil || *bridge.MulticastSnooping {
+		t.Error("multicast snooping is on")
+	}
+	wantNoIPv6(t, "meshbr0")
+	details, err := exec.Command("ip", "-d", "link", "show", "meshbr0").CombinedOutput() // in this thread's namespace
+	if err != nil {
+		t.Fatalf("ip link: %v: %s", err, details)
+	}
+	for _, want := range []string{"forward_delay 0 ", "stp_state 0 "} {
+		if !strings.Contains(string(details), want) {
+			t.Errorf("the bridge has not %q: %s", want, details)
+		}
+	}
+}
+
+// The MAC stays while ports come and go, and the MTU is not lowered by theirs.
+func TestBridgeKeepsMAC(t *testing.T) {
+	newNamespace(t)
+	if _, err := tap.EnsureBridge("meshbr0", 1500, macB); err != nil {
+		t.Fatal(err)
+	}
+	open(t, tap.Config{Name: "mesh0", MTU: 1500})
+	for range 2 { // the second time it is a port already
+		if err := tap.Attach("mesh0", "meshbr0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := mustLink(t, "meshbr0").Attrs().HardwareAddr; got.String() != macB.String() {
+		t.Errorf("MAC with a port = %v, want %v", got, macB)
+	}
+}
+
+// "A bridge that is there already is used as it is, only set up if it was down."
+func TestEnsureBridgeUsesWhatIsThere(t *testing.T) {
+	newNamespace(t)
+	there := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "lxcbr0", MTU: 1450, HardwareAddr: macB}}
+	if err := netlink.LinkAdd(there); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		created, err := tap.EnsureBridge("lxcbr0", 1500, macA)
+		if created || err != nil {
+			t.Errorf("EnsureBridge = %v, %v, want false, <nil>", created, err)
+		}
+	}
+	bridge := mustLink(t, "lxcbr0").(*netlink.Bridge)
+	attrs := bridge.Attrs()
+	if attrs.MTU != 1450 || attrs.HardwareAddr.String() != macB.String() || !*bridge.MulticastSnooping {
+		t.Errorf("MTU %d, MAC %v, snooping %v: the bridge was changed", attrs.MTU, attrs.HardwareAddr,
+			*bridge.MulticastSnooping)
+	}
+	if attrs.Flags&net.FlagUp == 0 {
+		t.Error("the bridge is down")
+	}
+}
+
+func TestBridgeErrors(t *testing.T) {
+	newNamespace(t)
+	addVeth(t, "veth0", "veth1")
+	if _, err := tap.EnsureBridge("meshbr0", 1500, macA); err != nil {
+		t.Fatal(err)
+	}
+	ensure := func(name string, mtu int, mac net.HardwareAddr) error {
+		_, err := tap.EnsureBridge(name, mtu, mac)
+		return err
+	}
+	remove := func(name string) error {
+		_, err := tap.RemoveBridge(name)
+		return err
+	}
+	tests := []struct {
+		name string
+		err  error
+		says string
+	}{
+		{"taken", ensure("veth0", 1500, macA), `making bridge veth0: the name is taken by a device of kind "veth"`},
+		{"bad name", ensure("a/b", 1500, macA), "no device name"},
+		{"bad MAC", ensure("br1", 1500, macA[:5]), "want 6"},
+		{"multicast MAC", ensure("br1", 1500, net.HardwareAddr{1, 0, 0, 0, 0, 1}), "making bridge br1"},
+		{"bad MTU", ensure("br1", 1, macA), "making bridge br1"},
+		{"remove another kind", remove("veth0"), "kind \"veth\""},
+		{"no such bridge", tap.Attach("veth0", "br1"), "attaching veth0 to bridge br1: there is no such bridge"},
+		{"no such port", tap.Attach("mesh7", "meshbr0"), "attaching mesh7 to bridge meshbr0"},
+		{"a port of no bridge", tap.Attach("veth0", "veth1"), "kind \"veth\""},
+	}
+	for _, tt := range tests {
+		if tt.err == nil || !strings.Contains(tt.err.Error(), tt.says) {
+			t.Errorf("%s: error = %v, want it to say %q", tt.name, tt.err, tt.says)
+		}
+	}
+	if _, err := netlink.LinkByName("br1"); err == nil {
+		t.Error("a bridge that could not be made is there")
+	}
+}
+
+// "RemoveBridge removes the bridge if it has no ports; that there is none is not an error."
+func TestRemoveBridge(t *testing.T) {
+	newNamespace(t)
+	if _, err := tap.EnsureBridge("meshbr0", 1500, macA); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, tap.Config{Name: "mesh0"})
+	if err := tap.Attach("mesh0", "meshbr0"); err != nil {
+		t.Fatal(err)
+	}
+	wantRemoved := func(when string, want bool) {
+		t.Helper()
+		if removed, err := tap.RemoveBridge("meshbr0"); removed != want || err != nil {
+			t.Errorf("RemoveBridge %s = %v, %v, want %v, <nil>", when, removed, err, want)
+		}
+	}
+	wantRemoved("with a port", false)
+	mustLink(t, "meshbr0")
+	d.Close()
+	if err := tap.Remove("mesh0"); err != nil {
+		t.Fatal(err)
+	}
+	wantRemoved("without ports", true)
+	wantRemoved("of what is not there", false)
+}
