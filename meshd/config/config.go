@@ -1,0 +1,136 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"meshnet/meshd/token"
+)
+
+// Where meshd keeps its state and listens if it is not told otherwise.
+const (
+	DefaultState  = "/var/lib/meshnet"
+	DefaultSocket = "/run/meshnet/meshd.sock"
+	DefaultListen = ":7000"
+	DefaultGroup  = "meshnet"
+)
+
+// Config is what the configuration file says.
+type Config struct {
+	Name     string     // of this host, in every network
+	Listen   []string   // UDP, "ADDR:PORT"; without ADDR all addresses of both families
+	State    string     // directory
+	Socket   string     // path of the API's Unix socket
+	Group    string     // may use the socket; "": root alone
+	FWMark   int        // SO_MARK of the UDP sockets, 32 bits; 0: none
+	LogLevel slog.Level //
+	Networks []Network  // to be a member of; others are left alone
+}
+
+// Network is a network that this host shall be a member of.
+type Network struct {
+	Name      string
+	NetworkID [16]byte     //
+	PSK       [32]byte     //
+	MTU       int          // bytes; 0: token.DefaultMTU
+	IPv6      netip.Prefix // of the overlay; the zero Prefix: the ULA of the network ID
+	Create    bool         // make the network if this host is not in it, instead of joining it
+	Seeds     []string     // endpoints of members
+	Advertise []string     // endpoints of this host, beside its interfaces'
+	Bridge    string       // containers are put into it; "": one that meshd makes
+}
+
+// Default returns the configuration of a host without a file. Its name is the system's.
+func Default() Config {
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	return Config{
+		Name:   nodeName(name),
+		Listen: []string{DefaultListen},
+		State:  DefaultState,
+		Socket: DefaultSocket,
+		Group:  DefaultGroup,
+	}
+}
+
+// nodeName makes a host's name fit for a node: what may not be in one becomes '-'.
+func nodeName(hostname string) string {
+	name := strings.Map(func(c rune) rune {
+		if token.CheckNodeName("a"+string(c)) != nil {
+			return '-'
+		}
+		return c
+	}, hostname)
+	name = strings.TrimLeft(name, "-._")
+	if len(name) > token.MaxNodeName {
+		name = name[:token.MaxNodeName]
+	}
+	if name == "" {
+		return "node"
+	}
+	return name
+}
+
+// Load reads the configuration file at path. What the file does not say is as in base. Relative paths in it start at the
+// file's directory. A file that holds a key or token is refused if every user of the host may read it.
+func Load(path string, base Config) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	secret := func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return ReadSecret(name)
+	}
+	c, inline, err := parse(f, base, secret)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if inline {
+		if err := checkPrivate(f); err != nil {
+			return Config{}, err
+		}
+	}
+	return c, nil
+}
+
+// Parse reads a configuration file. What it does not say is as in base; secret reads the files named by token_file and
+// psk_file. The error names the key, and the line if there is one.
+func Parse(r io.Reader, base Config, secret func(name string) ([]byte, error)) (Config, error) {
+	c, _, err := parse(r, base, secret)
+	return c, err
+}
+
+// parse is Parse; it also says whether a key or token is written in the file itself.
+func parse(r io.Reader, base Config, secret func(string) ([]byte, error)) (c Config, inline bool, err error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return Config{}, false, err
+	}
+	var raw rawConfig
+	md, err := toml.Decode(string(text), &raw)
+	if err != nil {
+		return Config{}, false, errors.New(strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	if unknown := md.Undecoded(); len(unknown) > 0 {
+		return Config{}, false, unknownKey(string(text), unknown[0])
+	}
+	c, err = raw.config(base, secret)
+	for _, n := range raw.Networks {
+		inline = inline || n.Token != "" || n.PSK != ""
+	}
+	return c, inline, err
+}
