@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"meshnet/meshd/api"
@@ -29,6 +30,9 @@ type Request struct {
 
 	Source api.Source
 	MTU    int // bytes; 0: the network's
+
+	// MAC is what Check expects of the container's end; nil: meshd's.
+	MAC net.HardwareAddr
 
 	// HostLink is the host's end of a veth that the runtime has made, to be used instead of a new one; "": make one.
 	HostLink string
@@ -58,7 +62,7 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	began := time.Now()
+	began := time.Now().Truncate(time.Millisecond) // as api.Attachment.Created
 	a, err := client.Attach(ctx, api.AttachRequest{
 		Network: r.Network, Container: r.Container, IfName: r.IfName,
 		AttachOptions: api.AttachOptions{MTU: r.MTU, Source: r.Source, NetNS: r.path()},
@@ -72,7 +76,9 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	}
 	err = fmt.Errorf("%w: %w", ErrInterface, err)
 	if created := !a.Created.Before(began); created {
-		err = errors.Join(err, undo(ctx, client, a))
+		if uerr := undo(ctx, client, a); uerr != nil {
+			err = fmt.Errorf("%w; %w", err, uerr)
+		}
 	}
 	return Result{}, err
 }
@@ -128,7 +134,11 @@ func Check(ctx context.Context, client *api.Client, r Request) (api.Attachment, 
 		return api.Attachment{}, err
 	}
 	defer ns.Close()
-	if err := netdev.Check(ns, configOf(r, a)); err != nil {
+	config := configOf(r, a)
+	if r.MAC != nil {
+		config.MAC = r.MAC
+	}
+	if err := netdev.Check(ns, config); err != nil {
 		return api.Attachment{}, fmt.Errorf("checking the interface: %w", err)
 	}
 	return a, nil
@@ -178,6 +188,9 @@ func configOf(r Request, a api.Attachment) netdev.Config {
 	}
 	if c.HostName == "" {
 		c.HostName = netdev.HostName(r.Container, r.IfName)
+	}
+	if r.MTU != 0 {
+		c.MTU = r.MTU
 	}
 	for _, route := range a.Routes {
 		c.Routes = append(c.Routes, netdev.Route{Dst: route.Dst, Gateway: route.Gateway})

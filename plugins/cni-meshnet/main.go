@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+const help = `cni-meshnet - CNI plugin that puts containers on a meshnet network
+
+SYNOPSIS
+    CNI_COMMAND=ADD|DEL|CHECK|STATUS|VERSION CNI_CONTAINERID=ID CNI_NETNS=PATH
+    CNI_IFNAME=eth0 CNI_PATH=DIR cni-meshnet < configuration
+
+DESCRIPTION
+    Container runtimes (containerd, CRI-O, podman, Nomad) run this program; it is
+    of no use by hand. Put it into the runtime's plugin directory (/opt/cni/bin)
+    and a file like this into its configuration directory (/etc/cni/net.d):
+
+        {
+          "cniVersion": "1.0.0",
+          "name": "homes",
+          "plugins": [{"type": "cni-meshnet", "network": "homes"}]
+        }
+
+    Each container then gets an interface in that network. meshd runs on the same
+    host and is a member of the network (meshctl network create, meshctl network
+    join). containerd 1 and podman 4 want cniVersion 1.0.0 or earlier.
+
+CONFIGURATION
+    network   the meshnet network; may be left out when there is only one
+    socket    of meshd (/run/meshnet/meshd.sock)
+    mtu       of the interface, in bytes; at most the network's, which is the default
+
+EXIT STATUS
+    0 done; 1 failed, with an error as JSON on standard output. Its code is
+    4 wrong environment, 6 malformed configuration, 7 wrong configuration such as an
+    unknown network, 8 no such network namespace, 11 meshd is not reachable (try
+    again), 50 STATUS: not able to attach, 100 the interface exists, 101 the
+    interface could not be set up, 102 CHECK: not as it should be, 103 meshd refused.
+
+EXAMPLE
+    By hand, with the CNI project's cnitool:
+        ip netns add c1
+        CNI_PATH=/opt/cni/bin cnitool add homes /run/netns/c1
+        CNI_PATH=/opt/cni/bin cnitool del homes /run/netns/c1
+
+SEE ALSO
+    meshd --help, meshctl --help, lxc-hook --help
+`
+
+// versions are those of the specification whose results the cni module converts to. 0.3.1 lacks CHECK.
+func versions() version.PluginInfo {
+	return version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+}
+
+func funcs() skel.CNIFuncs {
+	return skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status}
+}
+
+func main() {
+	if os.Getenv("CNI_COMMAND") == "" {
+		byHand(os.Args[1:])
+		return
+	}
+	skel.PluginMainFuncs(funcs(), versions(), "")
+}
+
+// byHand answers a person.
+func byHand(args []string) {
+	for _, a := range args {
+		if a == "--help" || a == "-h" || a == "-help" {
+			fmt.Print(help)
+			return
+		}
+	}
+	fmt.Fprintf(os.Stderr, "cni-meshnet is a CNI plugin, run by container runtimes (cni-meshnet --help says more).\nCNI versions: %s\n",
+		strings.Join(versions().SupportedVersions(), ", "))
+	os.Exit(2)
+}
