@@ -1,0 +1,54 @@
+package main
+
+const help = `lxc-hook - hook of LXC that puts a container on a meshnet network
+
+SYNOPSIS
+    lxc-hook [--socket PATH] [--network NAME] [--ifname NAME]
+
+DESCRIPTION
+    LXC runs this program; its command line is the value of a key in a container's
+    configuration (lxc.container.conf(5)), where LXC appends what it has to say. It
+    works with lxc.hook.version 0 and 1 (LXC 3.2 or later), for containers that root
+    starts, privileged or with lxc.idmap. There are two ways.
+
+    The simplest, and the fastest: LXC makes no interface, the hook makes it.
+
+        lxc.net.0.type = empty
+        lxc.hook.start-host = /usr/local/bin/lxc-hook --network homes
+        lxc.hook.post-stop = /usr/local/bin/lxc-hook --network homes
+
+    Or LXC makes the veth, and the hook puts it on the network.
+
+        lxc.net.0.type = veth
+        lxc.net.0.flags = up
+        lxc.net.0.name = eth0
+        lxc.net.0.script.up = /usr/local/bin/lxc-hook --network homes
+        lxc.net.0.script.down = /usr/local/bin/lxc-hook --network homes
+
+    In the second way lxc.net.0.link may be left out, or be the network's bridge;
+    another bridge is refused. lxc.net.0.ipv4.* and .ipv6.* work beside the hook.
+    Leave lxc.net.0.hwaddr out: LXC would set it after the hook, and the container
+    would not have the MAC address that meshctl leases shows.
+
+OPTIONS
+    --network NAME  the network; may be left out when there is only one
+    --ifname NAME   the interface in the container (eth0). The first way calls it so;
+                    in the second, say what lxc.net.0.name says
+    --socket PATH   of meshd (/run/meshnet/meshd.sock)
+
+ERRORS
+    A container that cannot be attached does not start. LXC throws away what hooks
+    print, so the reason, one line, goes to the standard error of the lxc-start that
+    waits, to the system's log (journalctl -t lxc-hook), and to the container's log
+    at level DEBUG (lxc-start -l DEBUG -o FILE).
+
+    A container always stops, even when meshd is not reachable; its lease then stays
+    until the container is started and stopped again, or meshctl detach.
+    At a reboot of the container the lease is kept.
+
+EXIT STATUS
+    0 done, or stopping; 1 the container could not be attached.
+
+SEE ALSO
+    meshd --help, meshctl --help, cni-meshnet --help, lxc.container.conf(5)
+`

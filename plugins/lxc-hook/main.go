@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"meshnet/meshd/api"
+	"meshnet/plugins/attach"
+)
+
+// timeout limits one run.
+const timeout = 30 * time.Second
+
+// options are the hook's own arguments.
+type options struct{ socket, network, ifname string }
+
+func main() {
+	o, args, err := parseOptions(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(help)
+		return
+	}
+	var e event
+	if err == nil {
+		e, err = parseEvent(args, os.Getenv)
+	}
+	if err == nil {
+		err = run(o, e)
+	}
+	if err == nil {
+		return
+	}
+	name := e.container
+	if name == "" {
+		name = os.Getenv("LXC_NAME")
+	}
+	tell(name, message(name, err))
+	if e.kind == netDown || e.kind == stop || e.kind == postStop {
+		return // the container stops all the same
+	}
+	os.Exit(1)
+}
+
+func parseOptions(args []string) (options, []string, error) {
+	var o options
+	f := flag.NewFlagSet("lxc-hook", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.socket, "socket", api.DefaultSocket, "")
+	f.StringVar(&o.network, "network", "", "")
+	f.StringVar(&o.ifname, "ifname", "eth0", "")
+	if err := f.Parse(args); err != nil {
+		return o, nil, err
+	}
+	return o, f.Args(), nil
+}
+
+// message makes err one line that says where it comes from.
+func message(container string, err error) string {
+	text := "lxc-hook: " + err.Error()
+	if container != "" {
+		text = fmt.Sprintf("lxc-hook: container %s: %v", container, err)
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// run does what the event asks for.
+func run(o options, e event) error {
+	if e.reboot {
+		return nil // the container comes back, to the same lease
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	client := api.NewClient(o.socket)
+	r := attach.Request{
+		Network:   o.network,
+		Container: e.container,
+		IfName:    o.ifname,
+		PID:       e.pid,
+		Source:    api.SourceLXC,
+		HostLink:  e.peer,
+	}
+	switch e.kind {
+	case netUp, startHost:
+		if _, err := attach.Add(ctx, client, r); err != nil {
+			return explain(ctx, client, o, err)
+		}
+		return nil
+	}
+	if err := attach.Del(ctx, client, r); err != nil {
+		return fmt.Errorf("the lease of %s is not released: %w", o.ifname, err)
+	}
+	return nil
+}
+
+// explain adds the networks that there are to an error about one that there is not.
+func explain(ctx context.Context, client *api.Client, o options, err error) error {
+	var e *api.Error
+	if !errors.As(err, &e) || e.Code != api.NotFound {
+		return err
+	}
+	networks, lerr := client.Networks(ctx)
+	if lerr != nil || len(networks) == 0 {
+		return err
+	}
+	var names []string
+	for _, n := range networks {
+		names = append(names, n.Name)
+	}
+	return fmt.Errorf("%w (this host is a member of %s)", err, strings.Join(names, ", "))
+}
