@@ -4,7 +4,6 @@ package main
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -64,11 +63,4 @@ func play(s *stage, bin string) {
 	p.pairs()
 	p.ciphertext()
 	p.crash()
-}
-
-// must ends the demo on an error.
-func (s *stage) must(err error, what string, args ...any) {
-	if err != nil {
-		s.Fatalf("%s: %v", fmt.Sprintf(what, args...), err)
-	}
 }

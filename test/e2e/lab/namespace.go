@@ -42,10 +42,11 @@ cat <&3 >/dev/null &
 wait $!
 kill -KILL -1
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-	find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null
-	[ -n "$(find /sys/fs/cgroup -type d -name "$cgroup*" -print -quit 2>/dev/null)" ] || break
-	sleep 0.05
-done
+	mine=$(find /sys/fs/cgroup -depth -type d \( -path "*/$cgroup/$host" -o -path "*/$cgroup/$host/*" \))
+	[ -n "$mine" ] || break
+	rmdir $mine || sleep 0.05
+done 2>/dev/null
+rmdir $(find /sys/fs/cgroup -type d -path "*/$cgroup") 2>/dev/null # the last host of the lab succeeds
 `
 
 // namespace is a set of kernel namespaces (net, mount, uts, pid) and the process 1 that holds them.
