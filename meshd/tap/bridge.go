@@ -3,7 +3,6 @@ package tap
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -15,14 +14,14 @@ import (
 // a forward delay of 0, so that a port forwards at once, no multicast snooping, which without a querier loses groups, and
 // no IPv6, so that the host itself says nothing on the overlay. A bridge that is there already is used as it is, only
 // set up if it was down. A name that is taken by another kind of device is an error.
-func EnsureBridge(name string, mtu int, mac net.HardwareAddr) (created bool, err error) {
+func EnsureBridge(name string, mtu int, mac [6]byte) (created bool, err error) {
 	if created, err = ensureBridge(name, mtu, mac); err != nil {
 		return false, fmt.Errorf("making bridge %s: %w", name, err)
 	}
 	return created, nil
 }
 
-func ensureBridge(name string, mtu int, mac net.HardwareAddr) (created bool, err error) {
+func ensureBridge(name string, mtu int, mac [6]byte) (created bool, err error) {
 	link, err := lookBridge(name)
 	if err != nil {
 		return false, err
@@ -52,15 +51,12 @@ func startBridge(name string) error {
 
 // addBridge makes the bridge in one request, so that none is ever seen half made. The netlink package cannot set the
 // forward delay.
-func addBridge(name string, mtu int, mac net.HardwareAddr) error {
-	if len(mac) != 6 {
-		return fmt.Errorf("MAC address %v has %d bytes, want 6", mac, len(mac))
-	}
+func addBridge(name string, mtu int, mac [6]byte) error {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
-	req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac[:]))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
 	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
@@ -100,33 +96,36 @@ func attachPort(tap, bridge string) error {
 	return needsAdmin(netlink.LinkSetMaster(port, master))
 }
 
-// RemoveBridge removes the bridge if it has no ports, and reports whether it did; that there is none is not an error.
-// Between the look and the removal a port can still come, so the caller keeps others from adding one.
-func RemoveBridge(name string) (removed bool, err error) {
-	if removed, err = removeBridge(name); err != nil {
-		return false, fmt.Errorf("removing bridge %s: %w", name, err)
+// RemoveBridge removes the bridge if it has no ports, and otherwise leaves it; that there is none is not an error. Between
+// the look and the removal a port can still come, so the caller keeps others from adding one.
+func RemoveBridge(name string) error {
+	if err := removeBridge(name); err != nil {
+		return fmt.Errorf("removing bridge %s: %w", name, err)
 	}
-	return removed, nil
+	return nil
 }
 
-func removeBridge(name string) (bool, error) {
+func removeBridge(name string) error {
 	bridge, err := lookBridge(name)
 	if bridge == nil {
-		return false, err
+		return err
 	}
 	links, err := netlink.LinkList()
 	if err != nil {
-		return false, fmt.Errorf("listing its ports: %w", err)
+		return fmt.Errorf("listing its ports: %w", err)
 	}
 	for _, link := range links {
 		if link.Attrs().MasterIndex == bridge.Attrs().Index {
-			return false, nil
+			return nil
 		}
 	}
-	if err := deleteLink(name); err != nil {
-		return false, err
-	}
-	return true, nil
+	return deleteLink(name)
+}
+
+// BridgeExists reports whether there is a bridge of that name; false as well if it cannot be told.
+func BridgeExists(name string) bool {
+	link, _ := lookBridge(name)
+	return link != nil
 }
 
 // lookBridge returns the bridge, or nil if there is none; a device of another kind is an error.

@@ -20,7 +20,7 @@ func TestEnsureBridgeMakesIt(t *testing.T) {
 	}
 	bridge := mustLink(t, "meshbr0").(*netlink.Bridge)
 	attrs := bridge.Attrs()
-	if attrs.MTU != 1400 || attrs.HardwareAddr.String() != macA.String() || attrs.Flags&net.FlagUp == 0 {
+	if attrs.MTU != 1400 || [6]byte(attrs.HardwareAddr) != macA || attrs.Flags&net.FlagUp == 0 {
 		t.Errorf("MTU %d, MAC %v, flags %v; want 1400, %v, up", attrs.MTU, attrs.HardwareAddr, attrs.Flags, macA)
 	}
 	if bridge.MulticastSnooping == nil || *bridge.MulticastSnooping {
@@ -50,7 +50,7 @@ func TestBridgeKeepsMAC(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := mustLink(t, "meshbr0").Attrs().HardwareAddr; got.String() != macB.String() {
+	if got := mustLink(t, "meshbr0").Attrs().HardwareAddr; [6]byte(got) != macB {
 		t.Errorf("MAC with a port = %v, want %v", got, macB)
 	}
 }
@@ -58,7 +58,7 @@ func TestBridgeKeepsMAC(t *testing.T) {
 // "A bridge that is there already is used as it is, only set up if it was down."
 func TestEnsureBridgeUsesWhatIsThere(t *testing.T) {
 	newNamespace(t)
-	there := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "lxcbr0", MTU: 1450, HardwareAddr: macB}}
+	there := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "lxcbr0", MTU: 1450, HardwareAddr: macB[:]}}
 	if err := netlink.LinkAdd(there); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestEnsureBridgeUsesWhatIsThere(t *testing.T) {
 	}
 	bridge := mustLink(t, "lxcbr0").(*netlink.Bridge)
 	attrs := bridge.Attrs()
-	if attrs.MTU != 1450 || attrs.HardwareAddr.String() != macB.String() || !*bridge.MulticastSnooping {
+	if attrs.MTU != 1450 || [6]byte(attrs.HardwareAddr) != macB || !*bridge.MulticastSnooping {
 		t.Errorf("MTU %d, MAC %v, snooping %v: the bridge was changed", attrs.MTU, attrs.HardwareAddr,
 			*bridge.MulticastSnooping)
 	}
@@ -85,12 +85,8 @@ func TestBridgeErrors(t *testing.T) {
 	if _, err := tap.EnsureBridge("meshbr0", 1500, macA); err != nil {
 		t.Fatal(err)
 	}
-	ensure := func(name string, mtu int, mac net.HardwareAddr) error {
+	ensure := func(name string, mtu int, mac [6]byte) error {
 		_, err := tap.EnsureBridge(name, mtu, mac)
-		return err
-	}
-	remove := func(name string) error {
-		_, err := tap.RemoveBridge(name)
 		return err
 	}
 	tests := []struct {
@@ -100,10 +96,9 @@ func TestBridgeErrors(t *testing.T) {
 	}{
 		{"taken", ensure("veth0", 1500, macA), `making bridge veth0: the name is taken by a device of kind "veth"`},
 		{"bad name", ensure("a/b", 1500, macA), "no device name"},
-		{"bad MAC", ensure("br1", 1500, macA[:5]), "want 6"},
-		{"multicast MAC", ensure("br1", 1500, net.HardwareAddr{1, 0, 0, 0, 0, 1}), "making bridge br1"},
+		{"multicast MAC", ensure("br1", 1500, [6]byte{1, 0, 0, 0, 0, 1}), "making bridge br1"},
 		{"bad MTU", ensure("br1", 1, macA), "making bridge br1"},
-		{"remove another kind", remove("veth0"), "kind \"veth\""},
+		{"remove another kind", tap.RemoveBridge("veth0"), "kind \"veth\""},
 		{"no such bridge", tap.Attach("veth0", "br1"), "attaching veth0 to bridge br1: there is no such bridge"},
 		{"no such port", tap.Attach("mesh7", "meshbr0"), "attaching mesh7 to bridge meshbr0"},
 		{"a port of no bridge", tap.Attach("veth0", "veth1"), "kind \"veth\""},
@@ -128,18 +123,43 @@ func TestRemoveBridge(t *testing.T) {
 	if err := tap.Attach("mesh0", "meshbr0"); err != nil {
 		t.Fatal(err)
 	}
-	wantRemoved := func(when string, want bool) {
+	step := func(when string, want bool) {
 		t.Helper()
-		if removed, err := tap.RemoveBridge("meshbr0"); removed != want || err != nil {
-			t.Errorf("RemoveBridge %s = %v, %v, want %v, <nil>", when, removed, err, want)
+		if err := tap.RemoveBridge("meshbr0"); err != nil {
+			t.Errorf("RemoveBridge %s = %v, want <nil>", when, err)
+		}
+		if got := tap.BridgeExists("meshbr0"); got != want {
+			t.Errorf("BridgeExists after RemoveBridge %s = %v, want %v", when, got, want)
 		}
 	}
-	wantRemoved("with a port", false)
-	mustLink(t, "meshbr0")
+	step("with a port", true)
 	d.Close()
 	if err := tap.Remove("mesh0"); err != nil {
 		t.Fatal(err)
 	}
-	wantRemoved("without ports", true)
-	wantRemoved("of what is not there", false)
+	step("without ports", false)
+	step("of what is not there", false)
+}
+
+// A device of another kind exists, but not as a bridge.
+func TestExists(t *testing.T) {
+	newNamespace(t)
+	addVeth(t, "veth0", "veth1")
+	if _, err := tap.EnsureBridge("meshbr0", 1500, macA); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name           string
+		exists, bridge bool
+	}{
+		{"meshbr0", true, true},
+		{"veth0", true, false},
+		{"mesh0", false, false},
+		{"no/name", false, false},
+	}
+	for _, tt := range tests {
+		if exists, bridge := tap.Exists(tt.name), tap.BridgeExists(tt.name); exists != tt.exists || bridge != tt.bridge {
+			t.Errorf("%s: Exists = %v, BridgeExists = %v, want %v, %v", tt.name, exists, bridge, tt.exists, tt.bridge)
+		}
+	}
 }

@@ -153,10 +153,10 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) Counters() *Counters { return &d.counters }
 
 // Close closes the device, and waits until it is free to be opened again; the device itself stays. ReadBatch and
-// WriteBatch, those that wait included, return net.ErrClosed. A second Close returns net.ErrClosed too.
+// WriteBatch, those that wait included, return net.ErrClosed. It may be called more than once.
 func (d *Device) Close() error {
 	if d.closed.Swap(true) {
-		return d.closedError("closing")
+		return nil
 	}
 	return d.file.Close()
 }

@@ -13,6 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Exists reports whether there is a network device of that name, of whatever kind; false as well if it cannot be told.
+func Exists(name string) bool {
+	link, _ := lookLink(name)
+	return link != nil
+}
+
 // lookLink returns the device, or nil if there is none.
 func lookLink(name string) (netlink.Link, error) {
 	if err := checkName(name); err != nil {

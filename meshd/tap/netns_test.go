@@ -1,7 +1,6 @@
 package tap_test
 
 import (
-	"net"
 	"os"
 	"runtime"
 	"testing"
@@ -96,13 +95,13 @@ func (p packetSocket) receive() []byte {
 }
 
 var (
-	macA = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x0a}
-	macB = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x0b}
+	macA = [6]byte{0x02, 0, 0, 0, 0, 0x0a}
+	macB = [6]byte{0x02, 0, 0, 0, 0, 0x0b}
 )
 
 // frame returns an Ethernet frame from macB to macA of the given length in bytes, header included, filled with value.
 func frame(length int, value byte) []byte {
-	f := append(append([]byte(nil), macA...), macB...)
+	f := append(append([]byte(nil), macA[:]...), macB[:]...)
 	f = append(f, testEtherType>>8, testEtherType&0xff)
 	for len(f) < length {
 		f = append(f, value)

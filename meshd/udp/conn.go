@@ -85,8 +85,14 @@ func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 // Counters returns the socket's counters, which may be read at any time.
 func (c *Conn) Counters() *Counters { return &c.counters }
 
-// Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed.
-func (c *Conn) Close() error { return c.conn.Close() }
+// Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed. It may be called more
+// than once.
+func (c *Conn) Close() error {
+	if err := c.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("closing UDP %v: %w", c.local, err)
+	}
+	return nil
+}
 
 // control sets the socket's options before it is bound.
 func control(raw syscall.RawConn, cfg Config, network string) error {

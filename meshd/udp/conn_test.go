@@ -175,7 +175,11 @@ func TestCloseUnblocks(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Fatal(err)
 		}
-		b.Close()
+		for range 2 {
+			if err := b.Close(); err != nil {
+				t.Errorf("Close = %v, want <nil>", err)
+			}
+		}
 		if err := <-last; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("waiting ReadBatch = %v, want net.ErrClosed", err)
 		}
