@@ -140,12 +140,18 @@ func setBuffer(fd, force, option, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size)
 }
 
-// listenError rewords what package net says, which would repeat the address, and adds the way out.
-func listenError(addr netip.AddrPort, err error) error {
+// cause takes off what package net wraps around an error, because it repeats the address.
+func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
-		err = op.Err
+		return op.Err
 	}
+	return err
+}
+
+// listenError rewords what package net says, and adds the way out.
+func listenError(addr netip.AddrPort, err error) error {
+	err = cause(err)
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	switch errno {

@@ -78,7 +78,7 @@ func (c *Conn) ReadBatch(ds []wire.Datagram) (int, error) {
 			r.set(i, ds[i].Buf, cap(ds[i].Buf), sockaddrLen)
 		}
 		if err := c.raw.Read(r.receive); err != nil {
-			return 0, fmt.Errorf("reading from UDP %v: %w", c.local, err)
+			return 0, fmt.Errorf("reading from UDP %v: %w", c.local, cause(err))
 		}
 		if r.errno != 0 {
 			return 0, fmt.Errorf("reading from UDP %v: recvmmsg: %w", c.local, r.errno)

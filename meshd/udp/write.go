@@ -70,7 +70,7 @@ func (c *Conn) writeSome(ds []wire.Datagram) error {
 	err := c.raw.Write(w.send)
 	c.counters.Sent.Add(uint64(w.sent))
 	if err != nil {
-		return fmt.Errorf("sending from UDP %v: %w", c.local, err)
+		return fmt.Errorf("sending from UDP %v: %w", c.local, cause(err))
 	}
 	if w.errno != 0 {
 		return fmt.Errorf("sending from UDP %v: sendmmsg: %w", c.local, w.errno)

@@ -107,6 +107,40 @@ func TestSeedDecides(t *testing.T) {
 	}
 }
 
+// "Datagrams of different links that arrive at the same instant are handed over in an order fixed by the seed."
+func TestSeedDecidesTies(t *testing.T) {
+	order := func(seed int64) []netip.AddrPort {
+		var from []netip.AddrPort
+		synctest.Test(t, func(t *testing.T) {
+			n := netsim.New(seed)
+			b := n.Host("192.0.2.1:7000")
+			got := listen(t, b)
+			for i := range 20 {
+				h := n.Host(fmt.Sprintf("192.0.2.%d:7000", 10+i))
+				go send(t, h, b.LocalAddr(), "all at once")
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			for _, r := range *got {
+				from = append(from, r.from.Addr)
+			}
+		})
+		return from
+	}
+	first := order(1)
+	if len(first) != 20 {
+		t.Fatalf("received %d datagrams, want 20", len(first))
+	}
+	for range 5 {
+		if again := order(1); !slices.Equal(first, again) {
+			t.Fatalf("one seed gives the order %v, then %v", first, again)
+		}
+	}
+	if other := order(2); slices.Equal(first, other) {
+		t.Error("two seeds give one order")
+	}
+}
+
 // Each probability acts by itself and about as often as it says.
 func TestChances(t *testing.T) {
 	tests := []struct {
