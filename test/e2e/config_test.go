@@ -45,12 +45,12 @@ func TestBadConfigFile(t *testing.T) {
 	}{
 		"not TOML":       {"[[network\n", []string{"/run/bad.toml"}},
 		"unknown key":    {"lisen = [\":7000\"]\n", []string{"/run/bad.toml", "lisen"}},
-		"no PSK":         {"[[network]]\nname = \"mesh\"\n", []string{"/run/bad.toml", "psk"}},
-		"short PSK":      {"[[network]]\nname = \"mesh\"\npsk = \"short\"\n", []string{"/run/bad.toml", "psk"}},
-		"bad name":       {"[[network]]\nname = \"a/b\"\npsk = \"" + key + "\"\n", []string{"/run/bad.toml", "a/b"}},
+		"no PSK":         {"[[network]]\ncreate = true\nname = \"mesh\"\n", []string{"/run/bad.toml", "psk"}},
+		"short PSK":      {"[[network]]\nname = \"mesh\"\npsk = \"short\"\ncreate = true\n", []string{"/run/bad.toml", "psk"}},
+		"bad name":       {"[[network]]\ncreate = true\nname = \"a/b\"\npsk = \"" + key + "\"\n", []string{"/run/bad.toml", "a/b"}},
 		"bad endpoint":   {"[[network]]\nname = \"mesh\"\npsk = \"" + key + "\"\nendpoints = [\"here\"]\n", []string{"/run/bad.toml", "here"}},
 		"bad token":      {"[[network]]\ntoken = \"hello\"\n", []string{"/run/bad.toml", "token"}},
-		"same net twice": {strings.Repeat("[[network]]\nname = \"mesh\"\npsk = \""+key+"\"\n", 2), []string{"/run/bad.toml", "mesh"}},
+		"same net twice": {strings.Repeat("[[network]]\ncreate = true\nname = \"mesh\"\npsk = \""+key+"\"\n", 2), []string{"/run/bad.toml", "mesh"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Write("/run/bad.toml", tt.content)

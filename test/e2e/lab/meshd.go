@@ -34,7 +34,11 @@ func (h *Host) LaunchMeshd(args ...string) *Daemon {
 	h.daemon = d
 	h.lab.tb.Cleanup(func() {
 		if h.lab.tb.Failed() {
-			h.lab.tb.Logf("meshd on %s (exit %d):\n%s", h.Name, d.Code(), d.Log())
+			state := "runs"
+			if d.Ended(0) {
+				state = d.cmd.ProcessState.String()
+			}
+			h.lab.tb.Logf("meshd on %s (%s):\n%s", h.Name, state, d.Log())
 		}
 	})
 	return d
