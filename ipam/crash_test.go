@@ -55,8 +55,8 @@ func (c *schedule) step() {
 		c.dir.full, c.dir.room = true, c.rng.IntN(200)
 	case n < 78:
 		c.dir.full = false
-	case n < 80:
-		c.dir.failSync = true
+	case n < 81:
+		c.dir.failSync = !c.dir.failSync
 	case n < 84:
 		c.dir.fuse = 1 + c.rng.IntN(6)
 	case n < 88:

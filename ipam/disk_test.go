@@ -2,9 +2,7 @@ package ipam
 
 import (
 	"errors"
-	"io"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -177,11 +175,13 @@ func (f *inode) WriteAt(p []byte, offset int64) (int, error) {
 }
 
 func (f *inode) put(p []byte, offset int64) {
-	end := int(offset) + len(p)
-	f.data = append(f.data[:offset:offset], append(slices.Clone(p), f.data[min(end, len(f.data)):]...)...)
-	if offset == 0 {
-		f.stuck = false // its pages are dirty again
+	if int(offset) == len(f.data) {
+		f.data = append(f.data, p...)
+		return
 	}
+	end := int(offset) + len(p)
+	f.data = slices.Concat(f.data[:offset], p, f.data[min(end, len(f.data)):])
+	f.stuck = f.stuck && offset > 0 // overwritten from the start, its pages are dirty again
 }
 
 func (f *inode) Sync() error {
@@ -196,7 +196,7 @@ func (f *inode) Sync() error {
 		return errDisk
 	}
 	if !f.stuck {
-		f.durable = slices.Clone(f.data)
+		f.durable = f.data[:len(f.data):len(f.data)] // put never changes bytes in their place
 	}
 	return nil
 }
@@ -218,9 +218,8 @@ func (f *inode) Truncate(size int64) error {
 func (f *inode) Close() error { return nil }
 
 func testConfig() Config {
-	c := Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Prefix: ULA([16]byte{1})}
-	c.NetworkID, c.Node, c.Key = [16]byte{1}, [32]byte{2}, [32]byte{3}
-	return c
+	network := [16]byte{1}
+	return Config{NetworkID: network, Node: [32]byte{2}, Key: [32]byte{3}, Prefix: ULA(network)}
 }
 
 func openMem(t testing.TB, d *memDirectory) *Store {

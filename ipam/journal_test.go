@@ -102,6 +102,18 @@ func TestOpenCutsATornTail(t *testing.T) {
 	}
 }
 
+// What Open has read is in the snapshot of the file it writes, so later damage to the last lease is not taken for a crash's.
+func TestOpenProtectsTheLastRecord(t *testing.T) {
+	d := newMemDirectory()
+	mustLease(t, openMem(t, d), web)
+	openMem(t, d)
+	f := d.names[journalName]
+	f.data[len(f.data)-1] ^= 1
+	if _, err := open(d, testConfig()); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("open after damage to the last record: error = %v, want ErrCorrupt", err)
+	}
+}
+
 func TestOpenRefusesForeignJournals(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -58,7 +58,7 @@ type Config struct {
 	Node      [32]byte     // the node's static public key
 	Key       [32]byte     // AddressKey of the network's PSK
 	Prefix    netip.Prefix // /48 to /64, its first /64 is used; the zero Prefix is ULA(NetworkID)
-	Log       *slog.Logger
+	Log       *slog.Logger // nil discards
 }
 
 // Store keeps the leases of one node in one network. Its methods are safe for concurrent use.
@@ -101,6 +101,9 @@ func Open(dir string, c Config) (*Store, error) {
 }
 
 func open(d directory, c Config) (*Store, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	subnet := Subnet(c.Prefix)
 	addr := subnet.Addr().As16()
 	j, t, err := openJournal(d, header{c.NetworkID, c.Node, [8]byte(addr[:])}, c.Log)
