@@ -13,11 +13,13 @@ const temporary = ".tmp"
 // writeFile has returned nil, the new one is on disk.
 func writeFile(path string, data []byte) error {
 	tmp := path + temporary
-	if err := writeSync(tmp, data); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	err := writeSync(tmp, data)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	if err != nil {
+		os.Remove(tmp) // if this fails too, the next writeFile overwrites it
+		return err
 	}
 	return syncDir(filepath.Dir(path))
 }

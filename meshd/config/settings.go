@@ -149,6 +149,9 @@ func parseSettings(data []byte) (Settings, error) {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return Settings{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	if version.Version < 1 {
+		return Settings{}, fmt.Errorf("%w: it has no version", ErrCorrupt)
+	}
 	if version.Version > settingsVersion {
 		return Settings{}, fmt.Errorf("it was written by a newer meshnet (version %d); upgrade this host", version.Version)
 	}

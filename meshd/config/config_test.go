@@ -1,0 +1,228 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"meshnet/meshd/session"
+	"meshnet/meshd/token"
+)
+
+const hexPSK = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+var (
+	base = Config{Name: "host", Listen: []string{":7000"}, State: "/s", Socket: "/r", Group: "g"}
+	psk  = [32]byte{
+		0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
+		0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
+	}
+	home = token.Token{
+		Name: "home", NetworkID: [16]byte{1}, PSK: [32]byte{2}, MTU: 1400, IPv6: netip.MustParsePrefix("fd00:1::/48"),
+		Endpoints: []string{"192.0.2.1:7000"},
+	}
+)
+
+// secrets stands in for the files beside the configuration file.
+func secrets(name string) ([]byte, error) {
+	switch name {
+	case "home.token":
+		return []byte(home.String() + "\n"), nil
+	case "prod.psk":
+		return []byte(hexPSK + "\n"), nil
+	}
+	return nil, fmt.Errorf("open %s: no such file", name)
+}
+
+func TestParse(t *testing.T) {
+	joined := Network{
+		Name: "home", NetworkID: home.NetworkID, PSK: home.PSK, MTU: 1400, IPv6: home.IPv6, Seeds: home.Endpoints,
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       func(c *Config)
+	}{
+		{"nothing", "", func(*Config) {}},
+		{"comments", "# nothing\n", func(*Config) {}},
+		{"everything about the host", `
+			name = "web-1"
+			listen = ["192.0.2.1:7000", "[2001:db8::1]:0", ":1"]
+			state = "/var/lib/x"
+			socket = "/run/x"
+			group = ""
+			fwmark = 4294967295
+			log_level = "debug"`,
+			func(c *Config) {
+				*c = Config{
+					Name: "web-1", Listen: []string{"192.0.2.1:7000", "[2001:db8::1]:0", ":1"}, State: "/var/lib/x",
+					Socket: "/run/x", FWMark: 4294967295, LogLevel: slog.LevelDebug,
+				}
+			}},
+		{"token", "[[network]]\ntoken = \"" + home.String() + "\"",
+			func(c *Config) { c.Networks = []Network{joined} }},
+		{"token with name, bridge and endpoints of this host",
+			"[[network]]\nname = \"home\"\ntoken_file = \"home.token\"\nbridge = \"lxcbr0\"\nadvertise = [\"a.example.net:1\"]",
+			func(c *Config) {
+				n := joined
+				n.Bridge, n.Advertise = "lxcbr0", []string{"a.example.net:1"}
+				c.Networks = []Network{n}
+			}},
+		{"PSK", "[[network]]\nname = \"prod\"\npsk = \"" + hexPSK + "\"\nendpoints = [\"b:2\"]\nipv6 = \"fd00::/48\"\nmtu = 1280",
+			func(c *Config) {
+				c.Networks = []Network{{
+					Name: "prod", NetworkID: session.NetworkID("prod", psk), PSK: psk, MTU: 1280,
+					IPv6: netip.MustParsePrefix("fd00::/48"), Seeds: []string{"b:2"},
+				}}
+			}},
+		{"first host, and a second network", "[[network]]\nname = \"prod\"\npsk_file = \"prod.psk\"\ncreate = true\n" +
+			"[[network]]\ntoken_file = \"home.token\"",
+			func(c *Config) {
+				c.Networks = []Network{
+					{Name: "prod", NetworkID: session.NetworkID("prod", psk), PSK: psk, Create: true}, joined,
+				}
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := base
+			tt.want(&want)
+			got, err := Parse(strings.NewReader(tt.text), base, secrets)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("Parse(%s) = %+v, %v\nwant %+v", tt.text, got, err, want)
+			}
+		})
+	}
+}
+
+func TestParseBad(t *testing.T) {
+	network := func(lines ...string) string { return "[[network]]\n" + strings.Join(lines, "\n") }
+	prod := []string{`name = "prod"`, `psk_file = "prod.psk"`, `endpoints = ["a:1"]`}
+	with := func(line string) string { return network(append(prod, line)...) }
+	for _, tt := range []struct{ name, text, says string }{
+		{"not TOML", "name = \nlisten = 1", "line 1"},
+		{"wrong type", "\nlisten = \":7000\"", "line 2"},
+		{"duplicate key", "name = \"a\"\nname = \"b\"", "already been defined"},
+		{"unknown key", "name = \"a\"\nlistn = [\":1\"]", `line 2: unknown key "listn"; did you mean "listen"?`},
+		{"unknown key of a network", network(`token_file = "home.token"`, `end_points = ["a:1"]`), `line 3: unknown key "network.end_points"; did you mean "endpoints"?`},
+		{"nothing like it", "encryption = false", `line 1: unknown key "encryption"; known are name, listen`},
+		{"unknown table", "name = \"a\"\n[daemon]\nx = 1", `line 2: unknown key "daemon"`},
+		{"table for list", "[network]\nname = \"a\"", "network"},
+		{"bad node name", `name = "a b"`, "name: node name"},
+		{"no listen address", `listen = []`, "listen: there is no address"},
+		{"listen without port", `listen = ["192.0.2.1"]`, "listen: \"192.0.2.1\" is not ADDR:PORT"},
+		{"listen on a name", `listen = ["localhost:1"]`, "not an IP address"},
+		{"listen port", `listen = [":70000"]`, "port \"70000\""},
+		{"empty state", `state = ""`, "state: the path is empty"},
+		{"empty socket", `socket = ""`, "socket: the path is empty"},
+		{"negative mark", `fwmark = -1`, "fwmark: -1"},
+		{"large mark", `fwmark = 4294967296`, "fwmark: 4294967296"},
+		{"log level", `log_level = "verbose"`, "log_level: \"verbose\" is not debug"},
+		{"network without key", network(`name = "prod"`), `network "prod": one of token`},
+		{"two keys", network(`token_file = "home.token"`, `psk = "x"`), "network 1: only one of token"},
+		{"bad token", network(`token = "meshnet1_AAAA"`), "network 1: token: the token is truncated"},
+		{"token file missing", network(`token_file = "nowhere"`), "token_file: open nowhere"},
+		{"token of another network", network(`name = "prod"`, `token_file = "home.token"`), `the token is of network "home"`},
+		{"token and create", network(`token_file = "home.token"`, `create = true`), "create: a network that has a token exists"},
+		{"token and endpoints", network(`token_file = "home.token"`, `endpoints = ["a:1"]`), "are in the token"},
+		{"token and mtu", network(`token_file = "home.token"`, `mtu = 1400`), "are in the token"},
+		{"token and ipv6", network(`token_file = "home.token"`, `ipv6 = "fd00::/48"`), "are in the token"},
+		{"PSK without name", network(`psk = "` + hexPSK + `"`), "name: the name of a network is empty"},
+		{"bad network name", network(`name = "Prod"`, `psk = "`+hexPSK+`"`), "capital letter"},
+		{"short passphrase", network(`name = "prod"`, `psk = "1234567"`), "psk: unusable passphrase: it has 7 characters"},
+		{"PSK file missing", network(`name = "prod"`, `psk_file = "nowhere"`), "psk_file: open nowhere"},
+		{"no endpoints", network(`name = "prod"`, `psk_file = "prod.psk"`), "endpoints of members are needed"},
+		{"bad endpoint", network(`name = "prod"`, `psk_file = "prod.psk"`, `endpoints = ["a"]`), "endpoints: endpoint \"a\""},
+		{"bad ipv6", with(`ipv6 = "fd00::"`), "ipv6: \"fd00::\" is not a prefix"},
+		{"long ipv6", with(`ipv6 = "fd00::/80"`), "ipv6: IPv6 prefix"},
+		{"mtu", with(`mtu = 1279`), "mtu: MTU 1279"},
+		{"negative mtu", with(`mtu = -1`), "mtu: MTU -1"},
+		{"huge mtu", with(`mtu = 9223372036854775807`), "mtu: MTU"},
+		{"bad bridge", with(`bridge = "a/b"`), "bridge: interface name"},
+		{"bad advertise", with(`advertise = ["0.0.0.0:1"]`), "advertise: endpoint"},
+		{"same network twice", network(prod...) + "\n" + network(prod...), `network "prod" is there twice`},
+		{"same bridge twice", with(`bridge = "b"`) + "\n" + network(`token_file = "home.token"`, `bridge = "b"`), `network "home": bridge`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse(strings.NewReader(tt.text), base, secrets)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("Parse(%s)\nerror = %v, want one that says %q", tt.text, err, tt.says)
+			}
+		})
+	}
+}
+
+// "reference.toml lists every key": it parses, and no key is missing.
+func TestReference(t *testing.T) {
+	text, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(strings.NewReader(string(text)), Config{}, secrets)
+	if err != nil {
+		t.Fatalf("Parse(reference.toml) error = %v", err)
+	}
+	if len(got.Networks) != 2 {
+		t.Errorf("reference.toml has %d networks, want 2", len(got.Networks))
+	}
+	want := Default()
+	want.Name, want.Networks = got.Name, got.Networks
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("reference.toml says %+v\nthe defaults are %+v", got, want)
+	}
+	for _, typ := range []reflect.Type{reflect.TypeFor[rawConfig](), reflect.TypeFor[rawNetwork]()} {
+		for _, key := range keysOf(typ) {
+			if !strings.Contains(string(text), "\n"+key+" = ") && !strings.Contains(string(text), " "+key+" = ") && key != "network" {
+				t.Errorf("reference.toml does not have %s", key)
+			}
+		}
+	}
+}
+
+// "Relative paths in it start at the file's directory. A file that holds a key or token is refused if every user of the
+// host may read it."
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("secret.token", home.String(), 0o640)
+	write("public.token", home.String(), 0o644)
+	inline := "[[network]]\ntoken = \"" + home.String() + "\""
+	for _, tt := range []struct{ name, path, says string }{
+		{"secret elsewhere", write("a", "[[network]]\ntoken_file = \"secret.token\"", 0o644), ""},
+		{"secret elsewhere, public", write("b", "[[network]]\ntoken_file = \"public.token\"", 0o600), "every user can read it"},
+		{"secret inside", write("c", inline, 0o600), ""},
+		{"secret inside, public", write("d", inline, 0o644), "chmod o-r"},
+		{"bad", write("e", "nam = 1", 0o644), "e: line 1: unknown key"},
+		{"missing", filepath.Join(dir, "f"), "reading the configuration: open"},
+	} {
+		c, err := Load(tt.path, base)
+		if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: Load error = %v, want one that says %q", tt.name, err, tt.says)
+		}
+		if err == nil && (len(c.Networks) != 1 || c.Networks[0].PSK != home.PSK) {
+			t.Errorf("%s: Load = %+v, want network home", tt.name, c)
+		}
+	}
+}
+
+func TestNodeName(t *testing.T) {
+	for hostname, want := range map[string]string{
+		"web-1": "web-1", "web-1.example.net": "web-1.example.net", "my host": "my-host", "_x": "x", "": "node", "---": "node",
+		"näh": "n-h", strings.Repeat("x", 70): strings.Repeat("x", 64),
+	} {
+		got := nodeName(hostname)
+		if got != want || token.CheckNodeName(got) != nil {
+			t.Errorf("nodeName(%q) = %q, want %q", hostname, got, want)
+		}
+	}
+}
