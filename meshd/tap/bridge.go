@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EnsureBridge makes the bridge if there is none, and reports whether it did. The bridge gets the given MTU in bytes and
-// MAC address (fixed, because a bridge without one takes on that of whatever port comes and goes), no spanning tree and
-// a forward delay of 0, so that a port forwards at once, no multicast snooping, which without a querier loses groups, and
-// no IPv6, so that the host itself says nothing on the overlay. A bridge that is there already is used as it is, only
-// set up if it was down. A name that is taken by another kind of device is an error.
+// EnsureBridge makes the bridge if there is none, and reports whether it did. The bridge gets the given MTU in bytes
+// and MAC address (fixed, because a bridge without one takes on that of whatever port comes and goes), no spanning tree
+// and a forward delay of 0, so that a port forwards at once, no multicast snooping, which without a querier loses
+// groups, and no IPv6, so that the host itself says nothing on the overlay. A bridge that is there already is used as
+// it is, only set up if it was down. A name that is taken by another kind of device is an error.
 func EnsureBridge(name string, mtu int, mac [6]byte) (created bool, err error) {
 	if created, err = ensureBridge(name, mtu, mac); err != nil {
 		return false, fmt.Errorf("making bridge %s: %w", name, err)
@@ -96,8 +96,8 @@ func attachPort(tap, bridge string) error {
 	return needsAdmin(netlink.LinkSetMaster(port, master))
 }
 
-// RemoveBridge removes the bridge if it has no ports, and otherwise leaves it; that there is none is not an error. Between
-// the look and the removal a port can still come, so the caller keeps others from adding one.
+// RemoveBridge removes the bridge if it has no ports, and otherwise leaves it; that there is none is not an error.
+// Between the look and the removal a port can still come, so the caller keeps others from adding one.
 func RemoveBridge(name string) error {
 	if err := removeBridge(name); err != nil {
 		return fmt.Errorf("removing bridge %s: %w", name, err)

@@ -21,10 +21,10 @@ func newReader() *reader {
 	return r
 }
 
-// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its capacity,
-// from frames[i][0] on, and reslices it to the frame; the kernel cuts off what does not fit, so each needs room for the
-// MTU and 18 bytes of Ethernet header with a VLAN tag. After Close the error is net.ErrClosed; any other, such as EBADFD
-// after the device was removed, is final. ReadBatch does not allocate.
+// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
+// capacity, from frames[i][0] on, and reslices it to the frame; the kernel cuts off what does not fit, so each needs
+// room for the MTU and 18 bytes of Ethernet header with a VLAN tag. After Close the error is net.ErrClosed; any other,
+// such as EBADFD after the device was removed, is final. ReadBatch does not allocate.
 func (d *Device) ReadBatch(frames [][]byte) (int, error) {
 	if len(frames) == 0 {
 		return 0, nil
@@ -78,8 +78,8 @@ func newWriter(counters *Counters) *writer {
 	return w
 }
 
-// WriteBatch hands all frames to the kernel, and returns how many it took. One that it refuses is counted and skipped. It
-// keeps no frame and does not allocate. After Close the error is net.ErrClosed; any other is final.
+// WriteBatch hands all frames to the kernel, and returns how many it took. One that it refuses is counted and skipped.
+// It keeps no frame and does not allocate. After Close the error is net.ErrClosed; any other is final.
 func (d *Device) WriteBatch(frames [][]byte) (int, error) {
 	d.writeMu.Lock()
 	defer d.writeMu.Unlock()

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newNamespace moves the test to a network namespace of its own. The test's goroutine keeps its thread, which the runtime
-// does not use again: it ends with the test, and the namespace with it. The machine's own namespace is never touched.
+// newNamespace moves the test to a network namespace of its own. The test's goroutine keeps its thread, which the
+// runtime does not use again: it ends with the test, and the namespace with it. The machine's own namespace is never
+// touched.
 func newNamespace(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -23,8 +23,9 @@ func TestNoCloneDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := tap.Open(tap.Config{Name: "mesh0"})
-	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/dev/net/tun: no such file or directory: load the kernel module (modprobe tun)") {
-		t.Errorf("Open = %v, want ENOENT and the way out", err)
+	const says = "/dev/net/tun: no such file or directory: load the kernel module (modprobe tun)"
+	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), says) {
+		t.Errorf("Open = %v, want ENOENT and %q", err, says)
 	}
 }
 

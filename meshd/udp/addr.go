@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A sockaddr holds a struct sockaddr_in or sockaddr_in6 (include/uapi/linux/in.h, in6.h): family in native byte order at
-// 0, port in network order at 2; then the IPv4 address at 4, or flow information at 4, the IPv6 address at 8 and the
+// A sockaddr holds a struct sockaddr_in or sockaddr_in6 (include/uapi/linux/in.h, in6.h): family in native byte order
+// at 0, port in network order at 2; then the IPv4 address at 4, or flow information at 4, the IPv6 address at 8 and the
 // scope ID in native order at 24.
 type sockaddr [sockaddrLen]byte
 
@@ -43,8 +43,8 @@ func (s *sockaddr) put(addr netip.AddrPort, zones *zoneIndexes) (int, bool) {
 	return sockaddrLen, true
 }
 
-// addrPort reads the address. An interface's index becomes the zone as a number (fe80::1%2): a name would cost a look-up
-// and can change.
+// addrPort reads the address. An interface's index becomes the zone as a number (fe80::1%2): a name would cost a
+// look-up and can change.
 func (s *sockaddr) addrPort(zones *zoneNames) netip.AddrPort {
 	port := binary.BigEndian.Uint16(s[2:])
 	if binary.NativeEndian.Uint16(s[0:]) == unix.AF_INET {

@@ -85,8 +85,8 @@ func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 // Counters returns the socket's counters, which may be read at any time.
 func (c *Conn) Counters() *Counters { return &c.counters }
 
-// Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed. It may be called more
-// than once.
+// Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed. It may be called
+// more than once.
 func (c *Conn) Close() error {
 	if err := c.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("closing UDP %v: %w", c.local, err)

@@ -76,8 +76,8 @@ func read(t *testing.T, c *udp.Conn, count int) []wire.Datagram {
 	return got
 }
 
-// "ds[i].Endpoint is the sender's address and this socket's number." More datagrams than a system call takes arrive whole
-// and in order.
+// "ds[i].Endpoint is the sender's address and this socket's number." More datagrams than a system call takes arrive
+// whole and in order.
 func TestBatches(t *testing.T) {
 	both(t, func(t *testing.T, a, b *udp.Conn) {
 		if n, err := a.WriteBatch(numbered(150, b.LocalAddr())); n != 150 || err != nil {
@@ -112,7 +112,8 @@ func TestEmptyBatchAndDatagram(t *testing.T) {
 	})
 }
 
-// "A datagram that the kernel refuses or whose address is of the other family is counted and skipped; the rest are sent."
+// "A datagram that the kernel refuses or whose address is of the other family is counted and skipped; the rest are
+// sent."
 func TestRefusedDatagramsLoseNoOthers(t *testing.T) {
 	both(t, func(t *testing.T, a, b *udp.Conn) {
 		other := loopback[0]

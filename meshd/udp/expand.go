@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// Expand returns the addresses that a listen address stands for: ":7000" is port 7000 of every address of both families,
-// "192.0.2.1:7000", "[2001:db8::1]:7000" and "[fe80::1%eth0]:7000" are themselves. Names are not looked up. A caller
-// whose Listen on one of two families wraps ErrNoFamily goes on with the other.
+// Expand returns the addresses that a listen address stands for: ":7000" is port 7000 of every address of both
+// families, "192.0.2.1:7000", "[2001:db8::1]:7000" and "[fe80::1%eth0]:7000" are themselves. Names are not looked up. A
+// caller whose Listen on one of two families wraps ErrNoFamily goes on with the other.
 func Expand(listen string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(listen)
 	if err != nil {

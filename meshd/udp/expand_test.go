@@ -8,7 +8,7 @@ import (
 	"meshnet/meshd/udp"
 )
 
-// "":7000" is port 7000 of every address of both families, the others are themselves. Names are not looked up."
+// ":7000" is port 7000 of every address of both families, the others are themselves. "Names are not looked up."
 func TestExpand(t *testing.T) {
 	tests := []struct {
 		listen string
@@ -47,8 +47,9 @@ func TestExpand(t *testing.T) {
 
 // What Expand accepts, it writes as Listen and a second Expand take it.
 func FuzzExpand(f *testing.F) {
-	for _, s := range []string{":7000", "192.0.2.1:7000", "[2001:db8::1]:7000", "[fe80::1%eth0]:7000", "[::ffff:192.0.2.1]:1"} {
-		f.Add(s)
+	for _, seed := range []string{":7000", "192.0.2.1:7000", "[2001:db8::1]:7000", "[fe80::1%eth0]:7000",
+		"[::ffff:192.0.2.1]:1"} {
+		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, listen string) {
 		addrs, err := udp.Expand(listen)

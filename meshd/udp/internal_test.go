@@ -16,7 +16,8 @@ import (
 // Raw gives tests the socket.
 func Raw(c *Conn) syscall.RawConn { return c.raw }
 
-// "A host whose kernel does not speak the address's family": the error is ErrNoFamily, whatever package net wraps it in.
+// "A host whose kernel does not speak the address's family": the error is ErrNoFamily, whatever package net wraps it
+// in.
 func TestNoFamily(t *testing.T) {
 	addr := netip.MustParseAddrPort("[::]:7000")
 	cause := &net.OpError{Op: "listen", Net: "udp6", Err: os.NewSyscallError("socket", unix.EAFNOSUPPORT)}
@@ -65,8 +66,8 @@ func TestSockaddr(t *testing.T) {
 	}
 }
 
-// "ReadBatch does not allocate, but for the first datagram of a link-local zone", WriteBatch "but for the first datagram
-// to a zone given by name".
+// "ReadBatch does not allocate, but for the first datagram of a link-local zone", WriteBatch "but for the first
+// datagram to a zone given by name".
 func TestZonesDoNotAllocate(t *testing.T) {
 	var s sockaddr
 	var indexes zoneIndexes

@@ -61,10 +61,10 @@ func newReader() *reader {
 	return r
 }
 
-// ReadBatch waits for a datagram and reads as many as there are, at most len(ds) and at most 64. It fills ds[i].Buf up to
-// its capacity and reslices it to what it holds; ds[i].Endpoint is the sender's address and this socket's number. A
-// datagram that does not fit its buffer is dropped and counted; to make place the elements of ds may change order. After
-// Close the error is net.ErrClosed. ReadBatch does not allocate, but for the first datagram of a link-local zone.
+// ReadBatch waits for a datagram and reads as many as there are, at most len(ds) and at most 64. It fills ds[i].Buf up
+// to its capacity and reslices it to what it holds; ds[i].Endpoint is the sender's address and this socket's number. A
+// datagram that does not fit its buffer is dropped and counted; to make place the elements of ds may change order.
+// After Close the error is net.ErrClosed. ReadBatch does not allocate, but for the first datagram of a link-local zone.
 func (c *Conn) ReadBatch(ds []wire.Datagram) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil

@@ -27,9 +27,9 @@ func newWriter(counters *Counters) *writer {
 }
 
 // WriteBatch sends each datagram to its endpoint's address. It waits while the socket's buffer is full. A datagram that
-// the kernel refuses (no route, a firewall, too big) or whose address is of the other family is counted and skipped; the
-// rest are sent. It returns the number sent; the error says that the socket itself failed, and is net.ErrClosed after
-// Close. WriteBatch keeps no buffer and does not allocate, but for the first datagram to a zone given by name.
+// the kernel refuses (no route, a firewall, too big) or whose address is of the other family is counted and skipped;
+// the rest are sent. It returns the number sent; the error says that the socket itself failed, and is net.ErrClosed
+// after Close. WriteBatch keeps no buffer and does not allocate, but for the first datagram to a zone given by name.
 func (c *Conn) WriteBatch(ds []wire.Datagram) (int, error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()

@@ -24,9 +24,9 @@ type Host struct {
 	done  chan struct{} // closed by Close
 }
 
-// Host adds a host with the given addresses ("192.0.2.1:7000", "[2001:db8::1]:7000"), of one or both families. It panics
-// if an address is malformed or taken by a host that has not been closed. An address may be given again after Close, to
-// the host that restarted, and then receives what was sent to it in the meantime and is still under way.
+// Host adds a host with the given addresses ("192.0.2.1:7000", "[2001:db8::1]:7000"), of one or both families. It
+// panics if an address is malformed or taken by a host that has not been closed. An address may be given again after
+// Close, to the host that restarted, and then receives what was sent to it in the meantime and is still under way.
 func (n *Network) Host(addrs ...string) *Host {
 	h := &Host{net: n, queue: make(chan *packet, queueLen), done: make(chan struct{})}
 	if len(addrs) == 0 {
@@ -121,8 +121,8 @@ func (h *Host) socket(addr netip.AddrPort) uint8 {
 	return 0
 }
 
-// WriteBatch sends all datagrams, from the socket that each one's endpoint names. It keeps no buffer and never waits. It
-// returns the number of datagrams that found a socket of their family to leave through; after Close the error is
+// WriteBatch sends all datagrams, from the socket that each one's endpoint names. It keeps no buffer and never waits.
+// It returns the number of datagrams that found a socket of their family to leave through; after Close the error is
 // net.ErrClosed.
 func (h *Host) WriteBatch(ds []wire.Datagram) (int, error) {
 	select {

@@ -67,8 +67,8 @@ func New(seed int64) *Network {
 }
 
 // SetLatency makes every datagram take between minimum and maximum, evenly drawn in steps of 100 µs. The datagrams of a
-// link stay in order all the same, so those sent soon after a slow one are slow too; SetReorder is what lets one overtake
-// another.
+// link stay in order all the same, so those sent soon after a slow one are slow too; SetReorder is what lets one
+// overtake another.
 func (n *Network) SetLatency(minimum, maximum time.Duration) {
 	if minimum < 0 || maximum < minimum {
 		panic(fmt.Sprintf("netsim: latency from %v to %v", minimum, maximum))
@@ -116,8 +116,8 @@ func (n *Network) Filter(keep func(from, to netip.AddrPort, datagram []byte) boo
 	n.filter = keep
 }
 
-// Tap has observe see every datagram as it is sent, with its fate, as a capture on the sender's link would. It is called
-// from the sender's goroutine, so possibly from several at once, and may call the Network. Nil removes it.
+// Tap has observe see every datagram as it is sent, with its fate, as a capture on the sender's link would. It is
+// called from the sender's goroutine, so possibly from several at once, and may call the Network. Nil removes it.
 func (n *Network) Tap(observe func(Event)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -63,8 +63,8 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// fates runs 2,000 datagrams over one link and returns the numbers of those that arrived, in order of arrival. Meanwhile
-// others hosts chatter with the same receiver.
+// fates runs 2,000 datagrams over one link and returns the numbers of those that arrived, in order of arrival.
+// Meanwhile others hosts chatter with the same receiver.
 func fates(t *testing.T, seed int64, others int, set func(*netsim.Network)) []string {
 	var result []string
 	synctest.Test(t, func(t *testing.T) {

@@ -49,8 +49,8 @@ func (t *TAP) Next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Frames returns, without waiting, the frames that WriteBatch was given since Frames or Next last returned one. They are
-// the caller's.
+// Frames returns, without waiting, the frames that WriteBatch was given since Frames or Next last returned one. They
+// are the caller's.
 func (t *TAP) Frames() [][]byte {
 	var frames [][]byte
 	for {
@@ -63,9 +63,9 @@ func (t *TAP) Frames() [][]byte {
 	}
 }
 
-// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its capacity
-// and reslices it to the frame; what does not fit is cut off, as read(2) on a TAP does. After Close the error is
-// net.ErrClosed.
+// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
+// capacity and reslices it to the frame; what does not fit is cut off, as read(2) on a TAP does. After Close the error
+// is net.ErrClosed.
 func (t *TAP) ReadBatch(frames [][]byte) (int, error) {
 	if len(frames) == 0 {
 		return 0, nil
