@@ -34,12 +34,18 @@ type event struct {
 // Version 0 (lxc.hook.version = 0, the default): NAME net up|down TYPE [LINK] [PEER], or NAME lxc HOOK.
 // Version 1: everything in LXC_HOOK_SECTION, LXC_HOOK_TYPE, LXC_NET_TYPE, LXC_NET_PEER; LXC 5 passes TYPE [LINK] [PEER]
 // as arguments as well. LXC_NAME, LXC_PID and LXC_TARGET are there in both.
+//
+// LXC 5 sets variables in its own environment and leaves them there. So outside their own hooks they speak of the past:
+// LXC_NET_* in the hooks of section lxc, and LXC_TARGET wherever the container is not stopping. In script.down too,
+// LXC_TARGET is that of the stop before this one.
 func parseEvent(args []string, getenv func(string) string) (event, error) {
-	e := event{container: getenv("LXC_NAME"), reboot: getenv("LXC_TARGET") == "reboot"}
+	e := event{container: getenv("LXC_NAME")}
 	var section string
 	if getenv("LXC_HOOK_TYPE") != "" { // version 1
 		section, e.kind = getenv("LXC_HOOK_SECTION"), kind(getenv("LXC_HOOK_TYPE"))
-		e.netType, e.peer = getenv("LXC_NET_TYPE"), getenv("LXC_NET_PEER")
+		if section == "net" {
+			e.netType, e.peer = getenv("LXC_NET_TYPE"), getenv("LXC_NET_PEER")
+		}
 	} else {
 		if len(args) < 3 {
 			return event{}, errors.New("it is run by LXC, from a container's configuration (lxc-hook --help)")
@@ -48,6 +54,9 @@ func parseEvent(args []string, getenv func(string) string) (event, error) {
 		if section == "net" {
 			e.netType, e.peer = netArgs(args[3:])
 		}
+	}
+	if e.kind == stop || e.kind == postStop {
+		e.reboot = getenv("LXC_TARGET") == "reboot"
 	}
 	return e, e.check(section, getenv("LXC_PID"))
 }

@@ -23,7 +23,10 @@ DESCRIPTION
         lxc.net.0.flags = up
         lxc.net.0.name = eth0
         lxc.net.0.script.up = /usr/local/bin/lxc-hook --network homes
-        lxc.net.0.script.down = /usr/local/bin/lxc-hook --network homes
+        lxc.hook.post-stop = /usr/local/bin/lxc-hook --network homes
+
+    lxc.net.0.script.down can take the place of lxc.hook.post-stop; but LXC does not
+    run it when a start fails, nor tells it that the container is only rebooting.
 
     In the second way lxc.net.0.link may be left out, or be the network's bridge;
     another bridge is refused. lxc.net.0.ipv4.* and .ipv6.* work beside the hook.
@@ -44,7 +47,7 @@ ERRORS
 
     A container always stops, even when meshd is not reachable; its lease then stays
     until the container is started and stopped again, or meshctl detach.
-    At a reboot of the container the lease is kept.
+    At a reboot of the container lxc.hook.post-stop keeps the lease.
 
 EXIT STATUS
     0 done, or stopping; 1 the container could not be attached.

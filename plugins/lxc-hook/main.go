@@ -72,7 +72,7 @@ func message(container string, err error) string {
 // run does what the event asks for.
 func run(o options, e event) error {
 	if e.reboot {
-		return nil // the container comes back, to the same lease
+		return nil // the container starts again at once, with the same lease
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -88,12 +88,12 @@ func run(o options, e event) error {
 	switch e.kind {
 	case netUp, startHost:
 		if _, err := attach.Add(ctx, client, r); err != nil {
-			return explain(ctx, client, o, err)
+			return fmt.Errorf("attaching %s: %w", o.ifname, explain(ctx, client, o, err))
 		}
 		return nil
 	}
 	if err := attach.Del(ctx, client, r); err != nil {
-		return fmt.Errorf("the lease of %s is not released: %w", o.ifname, err)
+		return fmt.Errorf("detaching %s: %w", o.ifname, err)
 	}
 	return nil
 }
