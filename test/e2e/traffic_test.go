@@ -24,7 +24,7 @@ func TestBigPacketsAndTCP(t *testing.T) {
 	mesh(t, "mesh", hosts...)
 	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db", Hook: lab.HookEmpty})
 	web.Reaches(db, waitMesh)
-	for _, size := range []int{0, 1000, 1200, 1400, 1452, 1453, 4000, 16000} { // 1452 + ICMPv6 8 + IPv6 40 = 1500
+	for _, size := range []int{8, 1000, 1200, 1400, 1452, 1453, 4000, 16000} { // 1452 + ICMPv6 8 + IPv6 40 = 1500
 		if _, err := web.Ping(db.Addr(), size); err != nil {
 			t.Errorf("%d bytes of payload: %v", size, err)
 		}

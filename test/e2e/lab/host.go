@@ -37,8 +37,13 @@ func (h *Host) boot() {
 	mac := fmt.Sprintf("02:00:5e:00:53:%02x", h.IPv6.As16()[15]) // as hardware does, it survives a reboot
 	plug := exec.Command("ip", "link", "add", h.port(), "type", "veth",
 		"peer", "name", "eth0", "address", mac, "netns", strconv.Itoa(h.ns.holder.Process.Pid))
-	if err := l.underlay.do(network, plug.Run); err != nil { // not in the pid namespace: there, the host's pid is unknown
-		l.tb.Fatalf("plugging %s into the underlay: %v", h.Name, err)
+	var out []byte
+	err := l.underlay.do(network, func() (err error) { // not in its pid namespace: there, the host's pid is unknown
+		out, err = plug.CombinedOutput()
+		return err
+	})
+	if err != nil {
+		l.tb.Fatalf("plugging %s into the underlay: %v: %s", h.Name, err, out)
 	}
 	l.must(l.underlay, "ip", "link", "set", h.port(), "master", "ix", "up")
 	if h.IPv4.IsValid() {
@@ -55,6 +60,7 @@ func (h *Host) port() string { return "p-" + h.Name }
 func (h *Host) Reboot() {
 	h.lab.tb.Helper()
 	h.ns.close()
+	h.lab.try(h.lab.underlay, "", "ip", "link", "del", h.port()) // the kernel does so, but in its own time
 	h.daemon = nil
 	h.boot()
 }
