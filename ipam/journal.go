@@ -120,7 +120,7 @@ func (j *journal) append(body []byte) error {
 		return j.rollBack(err)
 	}
 	if err := j.f.Sync(); err != nil {
-		return j.fail(err)
+		return j.fail(bare(err))
 	}
 	j.size += int64(len(record))
 	return nil
@@ -130,8 +130,9 @@ func (j *journal) append(body []byte) error {
 // cuts off, and the next append's fsync makes the new end durable too.
 func (j *journal) rollBack(cause error) error {
 	if err := j.f.Truncate(j.size); err != nil {
-		return j.fail(fmt.Errorf("%w, and then %w", cause, err))
+		return j.fail(fmt.Errorf("%w, and then cutting it off: %w", bare(cause), bare(err)))
 	}
+	cause = bare(cause)
 	if errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, syscall.EDQUOT) {
 		return fmt.Errorf("writing %s: %w; make room and try again", j.dir.path(journalName), cause)
 	}
@@ -144,6 +145,14 @@ func (j *journal) fail(cause error) error {
 	j.failed = fmt.Errorf("%w: %s: %w; what is on the disk is unknown: check it and restart meshd",
 		ErrFailed, j.dir.path(journalName), cause)
 	return j.failed
+}
+
+// bare returns the system's error without the operation and the name that the file was made with.
+func bare(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 func (j *journal) close() error {

@@ -52,6 +52,9 @@ type Lease struct {
 	Created time.Time  // UTC, without a monotonic reading
 }
 
+// String returns attachment, address and MAC.
+func (l Lease) String() string { return fmt.Sprintf("%v %v %v", l.Attachment, l.IPv6, l.MAC) }
+
 // Config says whose leases a Store keeps. The journal is bound to NetworkID, Node and the subnet of Prefix.
 type Config struct {
 	NetworkID [16]byte
