@@ -38,10 +38,12 @@ func (c *Container) Start(args ...string) *Process {
 	return c.Host.Start(c.Enter(args...)...)
 }
 
-// Link returns `ip addr show` of eth0 as the container has it: index, MAC, addresses. Equal text means untouched.
+// Link returns eth0 as the container has it: index, peer, MAC, MTU, flags, addresses. Equal text means untouched.
 func (c *Container) Link() string {
 	c.Host.lab.tb.Helper()
-	return c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-o", "addr", "show", "dev", "eth0")
+	link := c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-o", "link", "show", "dev", "eth0")
+	addrs := c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-o", "addr", "show", "dev", "eth0")
+	return link + "\n" + strings.ReplaceAll(addrs, " tentative", "") + "\n" // a link-local address may be, for its first second
 }
 
 // Addr returns the container's global IPv6 address.

@@ -134,12 +134,6 @@ func (h *Host) environment() []string {
 	}
 }
 
-// Link returns `ip addr show` of a host interface without counters and lifetimes: equal text means untouched.
-func (h *Host) Link(name string) string {
-	h.lab.tb.Helper()
-	return h.Output("ip", "-o", "addr", "show", "dev", name)
-}
-
 // Until is Lab.Until with a default deadline of 15 s.
 func (h *Host) Until(what string, cond func() bool, why func() string) {
 	h.lab.tb.Helper()
