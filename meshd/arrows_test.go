@@ -1,0 +1,79 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// arrows says which packages of this module each package may import (docs/architecture.md, "Rooms and arrows"), and why
+// no others. A package that is not listed may import nothing of the module.
+var arrows = map[string]struct {
+	may []string
+	why string
+}{
+	"meshnet/meshd":                   {[]string{"meshd/hub", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "ipam"}, "main joins the edges to the nodes; frames and membership are the node's"},
+	"meshnet/meshd/hub":               {[]string{"meshd/session", "meshd/wire"}, "the hub knows no network, only who takes a slot's datagrams"},
+	"meshnet/meshd/node":              {[]string{"meshd/hub", "meshd/mesh", "meshd/control", "meshd/session", "meshd/wire", "ipam"}, "a node runs on any underlay and TAP, and in memory: it must not know the edges, the API or files"},
+	"meshnet/meshd/config":            {[]string{"meshd/session", "meshd/token", "ipam"}, "files know no running part"},
+	"meshnet/meshd/token":             {[]string{}, "a token is text"},
+	"meshnet/meshd/api":               {[]string{"meshd/token"}, "plugins link the API: it must stay light"},
+	"meshnet/meshd/mesh":              {[]string{"meshd/session", "meshd/wire"}, "the switch seals and opens; it knows neither membership nor edges"},
+	"meshnet/meshd/session":           {[]string{"meshd/wire"}, "sessions are pure: bytes and time in, bytes out"},
+	"meshnet/meshd/control":           {[]string{"meshd/session", "meshd/wire", "meshd/control/neighbour", "meshd/control/stream"}, "control sends through a function, whatever carries it"},
+	"meshnet/meshd/control/neighbour": {[]string{"meshd/session"}, "the table is pure"},
+	"meshnet/meshd/control/stream":    {[]string{"meshd/session", "meshd/wire"}, "streams run over datagrams, whatever they carry"},
+	"meshnet/meshd/wire":              {[]string{}, "the bottom"},
+	"meshnet/meshd/udp":               {[]string{"meshd/wire"}, "an edge knows datagrams, not what they mean"},
+	"meshnet/meshd/tap":               {[]string{}, "an edge knows frames, not what they mean"},
+	"meshnet/ipam":                    {[]string{}, "addresses know no daemon"},
+	"meshnet/meshctl":                 {[]string{"meshd/api", "meshd/config", "meshd/session", "meshd/token", "plugins/attach"}, "the command line speaks to the daemon through its API only"},
+	"meshnet/plugins/attach":          {[]string{"meshd/api", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/cni-meshnet":     {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/lxc-hook":        {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/internal/netdev": {[]string{}, "network devices know no daemon"},
+	"meshnet/test/netsim":             {[]string{"meshd/wire"}, "the simulated edges know what the real ones know"},
+	"meshnet/test/e2e":                {[]string{"test/e2e/lab", "meshd/api", "meshd/wire", "meshd/token"}, "end to end means from outside"},
+	"meshnet/test/e2e/demo":           {[]string{"test/e2e/lab"}, "end to end means from outside"},
+	"meshnet/test/e2e/lab":            {[]string{"meshd/api"}, "end to end means from outside"},
+}
+
+// "Arrows point down only."
+func TestArrows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "meshnet/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		pkg := imports[0]
+		rule, ok := arrows[pkg]
+		if !ok {
+			t.Errorf("package %s is in no room: say in arrows what it may import and why", pkg)
+		}
+		may := make(map[string]bool)
+		for _, p := range rule.may {
+			may["meshnet/"+p] = true
+		}
+		for _, p := range imports[1:] {
+			if strings.HasPrefix(p, "meshnet/") && !may[p] {
+				t.Errorf("%s imports %s: %s", pkg, p, rule.why)
+			}
+		}
+	}
+}
+
+// "The plugins start in milliseconds": what they link must not grow by accident.
+func TestPluginsStayLight(t *testing.T) {
+	for _, pkg := range []string{"meshnet/plugins/cni-meshnet", "meshnet/plugins/lxc-hook"} {
+		out, err := exec.Command("go", "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for _, heavy := range []string{"quic-go", "memberlist", "spf13/cobra", "BurntSushi/toml", "flynn/noise"} {
+			if strings.Contains(string(out), heavy) {
+				t.Errorf("%s links %s", pkg, heavy)
+			}
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"meshnet/meshd/api"
+	"meshnet/meshd/config"
+)
+
+// declare makes this host a member of the networks in the configuration file, with the settings that the file says.
+// Networks that are not in it are left alone.
+func (d *daemon) declare(networks []config.Network) error {
+	d.changes.Lock()
+	defer d.changes.Unlock()
+	for _, want := range networks {
+		if err := d.declareOne(want); err != nil {
+			return fmt.Errorf("network %s of the configuration file: %w", want.Name, err)
+		}
+	}
+	return nil
+}
+
+func (d *daemon) declareOne(want config.Network) error {
+	nw, err := d.find(want.Name)
+	if err != nil {
+		return d.addDeclared(want)
+	}
+	have, _, _ := d.snapshot(nw)
+	next, err := apply(have, want)
+	if err != nil || next == nil {
+		return err
+	}
+	d.stop(nw)
+	moved := next.Bridge != have.Bridge
+	if moved {
+		err = removeBridge(have)
+	}
+	if err := errors.Join(err, d.state.Save(*next)); err != nil {
+		return err
+	}
+	d.start(*next, moved)
+	return nil
+}
+
+// addDeclared makes this host a member for the first time.
+func (d *daemon) addDeclared(want config.Network) error {
+	s, err := d.newSettings(want.Name, "", want.Bridge, want.Advertise)
+	if err != nil {
+		return err
+	}
+	s.NetworkID, s.PSK, s.MTU, s.IPv6 = want.NetworkID, want.PSK, want.MTU, want.IPv6
+	s.Seeds, s.Created = want.Seeds, want.Create
+	defaults(&s)
+	if err := d.absent(s); err != nil {
+		return err
+	}
+	_, err = d.add(s)
+	return err
+}
+
+// apply returns have changed to what the file wants, or nil if they say the same.
+func apply(have settings, want config.Network) (*settings, error) {
+	if have.NetworkID != want.NetworkID || have.PSK != want.PSK {
+		return nil, api.Errorf(api.Conflict, "this host is in another network of that name; leave it first "+
+			"(meshctl network leave %s)", want.Name)
+	}
+	if want.IPv6.IsValid() && want.IPv6 != have.IPv6 || want.MTU != 0 && want.MTU != have.MTU {
+		return nil, api.Errorf(api.Conflict, "prefix and MTU of a network cannot be changed: they are %v and %d", have.IPv6, have.MTU)
+	}
+	next := have
+	if want.Bridge != "" && want.Bridge != have.Bridge {
+		next.Bridge, next.BridgeOwned = want.Bridge, false
+	}
+	next.Advertise, next.Seeds = want.Advertise, want.Seeds
+	if next.Bridge == have.Bridge && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
+		return nil, nil
+	}
+	return &next, nil
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/meshd/config"
+	"meshnet/meshd/node"
+	"meshnet/meshd/tap"
+)
+
+// retryInterval is how long after a failure a network is started again: its bridge may come up later than meshd.
+const retryInterval = 5 * time.Second
+
+type settings = config.Settings
+
+// network is one network of this host, running or not. Its fields but done are guarded by daemon.mu.
+type network struct {
+	settings settings
+	node     *node.Node // nil while it does not run
+	err      error      // why it does not run
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when its goroutine has ended
+}
+
+// opened is a network whose parts are open and wait to be run.
+type opened struct {
+	settings settings // as used and saved: with this start's instance
+	node     *node.Node
+	slot     uint8
+}
+
+// open opens a network's parts; first says that it is the first time with this bridge. After an error nothing is open.
+func (d *daemon) open(s settings, first bool) (_ *opened, err error) {
+	var undo []func() error
+	defer func() {
+		if err == nil {
+			return
+		}
+		for i := len(undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, undo[i]())
+		}
+	}()
+
+	created, err := ensureBridge(s, first)
+	if err != nil {
+		return nil, err
+	}
+	s.BridgeOwned = s.BridgeOwned || created
+	s.LastInstance = max(uint64(time.Now().UnixNano()), s.LastInstance+1)
+	if err := d.state.Save(s); err != nil {
+		return nil, err
+	}
+	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU})
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, device.Close)
+	if err := tap.Attach(device.Name(), s.Bridge); err != nil {
+		return nil, err
+	}
+	leases, err := ipam.Open(filepath.Join(d.state.NetworkDir(s.Name), "leases"), ipam.Config{
+		NetworkID: s.NetworkID, Node: s.Identity.Public, Key: ipam.AddressKey(s.PSK), Prefix: s.IPv6, Log: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, leases.Close)
+	slot, err := d.hub.Add()
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() error { d.hub.Remove(slot); return nil })
+	n, err := node.New(d.nodeConfig(s, slot, device, leases))
+	if err != nil {
+		return nil, err
+	}
+	d.hub.Attach(slot, n)
+	return &opened{settings: s, node: n, slot: slot}, nil
+}
+
+// nodeConfig says what the network's node is made of.
+func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *ipam.Store) node.Config {
+	return node.Config{
+		Name:           s.Name,
+		NodeName:       s.NodeName,
+		NetworkID:      s.NetworkID,
+		PSK:            s.PSK,
+		Identity:       s.Identity,
+		Instance:       s.LastInstance,
+		AES:            hasAES(),
+		Created:        s.Created,
+		MTU:            s.MTU,
+		Prefix:         ipam.Subnet(s.IPv6),
+		Seeds:          s.Seeds,
+		Advertise:      s.Advertise,
+		Known:          d.loadKnown(s.Name),
+		SaveKnown:      func(known []node.KnownPeer) { d.saveKnown(s.Name, known) },
+		Slot:           slot,
+		Underlay:       d.hub,
+		TAP:            device,
+		Leases:         leases,
+		LocalEndpoints: d.localEndpoints,
+		Resolve:        resolve,
+		Log:            d.log,
+	}
+}
+
+// launch starts the goroutine of a registered network; o is nil if opening it failed with err.
+func (d *daemon) launch(nw *network, o *opened, err error) {
+	ctx, cancel := context.WithCancel(d.ctx)
+	d.mu.Lock()
+	nw.cancel = cancel
+	d.mu.Unlock()
+	d.note(nw, o, err)
+	d.tasks.Go(func() {
+		defer close(nw.done)
+		defer cancel()
+		d.keepRunning(ctx, nw, o)
+	})
+}
+
+// keepRunning runs a network until ctx ends, and opens it again when it has failed.
+func (d *daemon) keepRunning(ctx context.Context, nw *network, o *opened) {
+	for {
+		var err error
+		if o != nil {
+			err = o.node.Run(ctx)
+			d.hub.Remove(o.slot)
+			if ctx.Err() != nil {
+				err = errors.Join(err, ctx.Err())
+			}
+			d.note(nw, nil, err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retryInterval):
+		}
+		s, _, _ := d.snapshot(nw)
+		o, err = d.open(s, false)
+		d.note(nw, o, err)
+	}
+}
+
+// note records whether a network runs, and logs it if that is news.
+func (d *daemon) note(nw *network, o *opened, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := nw.err
+	nw.node, nw.err = nil, err
+	if o != nil {
+		nw.settings, nw.node = o.settings, o.node
+	}
+	name := nw.settings.Name
+	switch {
+	case o != nil:
+		d.log.Info("network started", "network", name, "bridge", nw.settings.Bridge, "node", nw.settings.NodeName)
+	case errors.Is(err, context.Canceled):
+		d.log.Info("network stopped", "network", name)
+	case err != nil && (old == nil || old.Error() != err.Error()):
+		d.log.Error("network does not run; trying again", "network", name, "every", retryInterval, "err", err)
+	}
+}
+
+// stop ends a network's goroutine and waits for it.
+func (d *daemon) stop(nw *network) {
+	d.mu.Lock()
+	cancel := nw.cancel
+	d.mu.Unlock()
+	cancel()
+	<-nw.done
+}
+
+// ensureBridge makes the network's bridge, or uses the one that is there, and reports whether it made it. A bridge that
+// others make (lxc-net, LXD, an administrator) is waited for after the first time, not made.
+func ensureBridge(s settings, first bool) (created bool, err error) {
+	if !first && !s.BridgeOwned && !tap.BridgeExists(s.Bridge) {
+		return false, fmt.Errorf("there is no bridge %s; others make it, so it is waited for", s.Bridge)
+	}
+	return tap.EnsureBridge(s.Bridge, s.MTU, bridgeMAC(s))
+}
+
+// bridgeMAC is the bridge's own address: fixed, or it would follow its ports, and unlike that of any other host.
+func bridgeMAC(s settings) [6]byte {
+	h := sha256.Sum256(append([]byte("meshnet bridge\x00"), s.Identity.Public[:]...))
+	return [6]byte{h[0]&^0x01 | 0x02, h[1], h[2], h[3], h[4], h[5]}
+}
+
+// tapName is the name of the network's TAP: fixed, so that it is found again after a restart.
+func tapName(s settings) string { return "mt" + hex.EncodeToString(s.NetworkID[:4]) }
+
+// erase removes a network that does not run from the host, with all that meshd made for it.
+func (d *daemon) erase(s settings) error {
+	err := errors.Join(tap.Remove(tapName(s)), removeBridge(s), d.state.Remove(s.Name))
+	if err != nil {
+		return fmt.Errorf("removing what belongs to network %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// removeBridge removes the network's bridge if meshd made it and nothing is in it any more.
+func removeBridge(s settings) error {
+	if !s.BridgeOwned {
+		return nil
+	}
+	return tap.RemoveBridge(s.Bridge)
+}
+
+// localEndpoints returns where this host can be reached, but for its overlays' own interfaces.
+func (d *daemon) localEndpoints() []netip.AddrPort {
+	overlays := make(map[string]bool)
+	for _, nw := range d.sorted() {
+		s, _, _ := d.snapshot(nw)
+		overlays[tapName(s)] = true
+		if s.BridgeOwned {
+			overlays[s.Bridge] = true
+		}
+	}
+	return localEndpoints(d.hub.Addrs(), func(ifname string) bool { return overlays[ifname] })
+}

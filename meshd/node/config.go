@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
+	"meshnet/meshd/wire"
+)
+
+// Config says what a node is made of.
+type Config struct {
+	Name      string           // the network's
+	NodeName  string           // this member's, shown to people
+	NetworkID [16]byte         //
+	PSK       [32]byte         //
+	Identity  session.Identity // this member's long-lived key
+	Instance  uint64           // this start of the member, ns since 1970; larger at every start
+	AES       bool             // this CPU is fast at AES-GCM
+	Created   bool             // this member created the network
+	MTU       int              // bytes; of the overlay's interfaces
+	Prefix    netip.Prefix     // the overlay's /64
+
+	// Seeds are endpoints ("host:port", the host a name or an address) of members to ask for the others.
+	Seeds []string
+	// Advertise are endpoints at which others reach this host, beside those of its interfaces.
+	Advertise []string
+	// Known are members met before this start.
+	Known []KnownPeer
+	// SaveKnown remembers members for the next start; losing them is harmless. Called from one goroutine.
+	SaveKnown func([]KnownPeer)
+
+	// Slot is the network's slot in the hub.
+	Slot uint8
+	// Underlay sends datagrams. The node does not close it.
+	Underlay Underlay
+	// TAP is the network's end of the bridge. Run closes it.
+	TAP mesh.TAP
+	// Leases are this member's leases. Run closes the store.
+	Leases *ipam.Store
+
+	// LocalEndpoints returns the endpoints of this host's own interfaces. Called now and then.
+	LocalEndpoints func() []netip.AddrPort
+	// Resolve turns "host:port" into endpoints.
+	Resolve func(ctx context.Context, hostport string) ([]netip.AddrPort, error)
+
+	Log *slog.Logger
+}
+
+// KnownPeer is a member met before.
+type KnownPeer struct {
+	ID        session.NodeID
+	Name      string
+	Endpoints []netip.AddrPort
+	Seen      time.Time
+}
+
+// Underlay sends datagrams to other hosts.
+type Underlay interface {
+	// WriteBatch sends ds, keeps nothing of it, and is safe for concurrent use.
+	WriteBatch(ds []wire.Datagram) (int, error)
+}

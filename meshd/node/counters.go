@@ -1,0 +1,34 @@
+package node
+
+import (
+	"maps"
+	"sync/atomic"
+)
+
+// Counters count what a node dropped, by reason; those of its parts are added by Snapshot.
+type Counters struct {
+	UnknownIndex   atomic.Uint64 // sealed messages for no keypair of ours, e.g. of before our restart
+	Oversized      atomic.Uint64 // handshake messages longer than any
+	HandshakeQueue atomic.Uint64 // handshake messages that came faster than they are handled
+	TAPWrite       atomic.Uint64 // batches that the TAP did not take
+}
+
+// Counters returns all counters of the node by name, prefixed with the part that counts.
+func (n *Node) Counters() map[string]uint64 {
+	all := map[string]uint64{
+		"node_unknown_index":   n.counters.UnknownIndex.Load(),
+		"node_oversized":       n.counters.Oversized.Load(),
+		"node_handshake_queue": n.counters.HandshakeQueue.Load(),
+		"node_tap_write":       n.counters.TAPWrite.Load(),
+	}
+	for part, counters := range map[string]map[string]uint64{
+		"session_": n.machine.Counters().Snapshot(),
+		"mesh_":    n.fabric.Counters().Snapshot(),
+		"control_": n.control.Counters(),
+	} {
+		for name, v := range counters {
+			all[part+name] = v
+		}
+	}
+	return maps.Clone(all)
+}

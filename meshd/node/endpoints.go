@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// gatherInterval is how often names are resolved again and this host's own addresses are looked at.
+const gatherInterval = 30 * time.Second
+
+// gather keeps seeds and own endpoints up to date until ctx ends. It does what may wait (DNS), so it is not the loop.
+func (n *Node) gather(ctx context.Context) {
+	ticker := time.NewTicker(gatherInterval)
+	defer ticker.Stop()
+	for {
+		seeds := n.usable(n.resolve(ctx, n.cfg.Seeds))
+		advertise := n.resolve(ctx, n.cfg.Advertise)
+		err := n.do(ctx, func(now time.Time) {
+			if !n.state.superseded {
+				n.callSeeds(now, seeds)
+			}
+			n.state.advertise = advertise
+			n.control.SetEndpoints(n.ownEndpoints())
+		})
+		if err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// callSeeds asks the machine for sessions with seeds, whoever they are. Our own endpoints are no seeds.
+func (n *Node) callSeeds(now time.Time, seeds []netip.AddrPort) {
+	own := n.ownEndpoints()
+	for _, e := range seeds {
+		if !slices.Contains(own, e) {
+			n.machine.ConnectTo(now, e)
+		}
+	}
+}
+
+// resolve turns "host:port" into endpoints; what cannot be resolved is logged and left out until the next time.
+func (n *Node) resolve(ctx context.Context, hostports []string) []netip.AddrPort {
+	var endpoints []netip.AddrPort
+	for _, hp := range hostports {
+		found, err := n.cfg.Resolve(ctx, hp)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("endpoint cannot be resolved", "endpoint", hp, "err", err)
+		}
+		endpoints = append(endpoints, found...)
+	}
+	return endpoints
+}
+
+// observe remembers how a peer sees this host, for the others to try.
+func (n *Node) observe(e netip.AddrPort) {
+	if !e.IsValid() || slices.Contains(n.state.observed, e) {
+		return
+	}
+	n.state.observed = append(n.state.observed, e)
+	if len(n.state.observed) > maxObserved {
+		n.state.observed = slices.Delete(n.state.observed, 0, 1)
+	}
+	n.control.SetEndpoints(n.ownEndpoints())
+}
+
+// ownEndpoints returns where others may reach this host: what the operator said, its own addresses, and how peers see it.
+func (n *Node) ownEndpoints() []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, list := range [][]netip.AddrPort{n.state.advertise, n.cfg.LocalEndpoints(), n.state.observed} {
+		for _, e := range n.usable(list) {
+			if len(own) < maxEndpoints && !slices.Contains(own, e) {
+				own = append(own, e)
+			}
+		}
+	}
+	return own
+}
+
+// TokenEndpoints returns where a newcomer should ask: at this host, and at the first endpoint of other members.
+func (n *Node) TokenEndpoints(ctx context.Context) ([]string, error) {
+	var endpoints []string
+	err := n.do(ctx, func(time.Time) {
+		for _, e := range n.ownEndpoints() {
+			endpoints = append(endpoints, e.String())
+		}
+	})
+	for _, p := range n.Peers() {
+		if p.State == PeerUp {
+			endpoints = append(endpoints, p.Endpoint.String())
+		}
+	}
+	return endpoints, err
+}

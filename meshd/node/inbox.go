@@ -1,0 +1,87 @@
+package node
+
+import (
+	"time"
+
+	"meshnet/meshd/control"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
+	"meshnet/meshd/wire"
+)
+
+const (
+	// Queues towards the loop. They hold a burst; what the network will repeat by itself is dropped when they are
+	// full, and counted.
+	handshakeQueue = 256
+	reportQueue    = 1024
+)
+
+// inbox is everything that reaches the loop. Its senders never block, but for calls.
+type inbox struct {
+	handshakes chan handshake           // peers' handshake messages, copied
+	closes     chan closing             // peers' goodbyes
+	reports    chan report              // what the frame path noticed
+	wants      chan session.NodeID      // peers that control wants to talk to
+	members    chan struct{}            // the members changed: read them again
+	neighbours chan struct{}            // the neighbour table changed: read it again
+	calls      chan func(now time.Time) // functions to run in the loop
+}
+
+type handshake struct {
+	from     wire.Endpoint
+	datagram []byte
+}
+
+type closing struct {
+	session *session.Session
+	payload []byte
+}
+
+// report is one observation of the frame path: a station seen behind a peer (mac and node), or something about a
+// keypair (roamed to from, or confirmed).
+type report struct {
+	mac     mesh.MAC
+	node    session.NodeID
+	keypair *session.Keypair
+	roamed  bool
+	from    wire.Endpoint
+}
+
+func newInbox() inbox {
+	return inbox{
+		handshakes: make(chan handshake, handshakeQueue),
+		closes:     make(chan closing, handshakeQueue),
+		reports:    make(chan report, reportQueue),
+		wants:      make(chan session.NodeID, reportQueue),
+		members:    make(chan struct{}, 1),
+		neighbours: make(chan struct{}, 1),
+		calls:      make(chan func(time.Time)),
+	}
+}
+
+// offer sends v if there is room and says whether there was.
+func offer[T any](c chan T, v T) bool {
+	select {
+	case c <- v:
+		return true
+	default:
+		return false
+	}
+}
+
+// Learn implements mesh.Report.
+func (b *inbox) Learn(mac mesh.MAC, node session.NodeID) bool {
+	return offer(b.reports, report{mac: mac, node: node})
+}
+
+// want implements control.Config.Want.
+func (b *inbox) want(id session.NodeID) { offer(b.wants, id) }
+
+// MemberUp implements control.Events.
+func (b *inbox) MemberUp(control.Member) { offer(b.members, struct{}{}) }
+
+// MemberDown implements control.Events.
+func (b *inbox) MemberDown(control.Member, bool) { offer(b.members, struct{}{}) }
+
+// NeighboursChanged implements control.Events.
+func (b *inbox) NeighboursChanged() { offer(b.neighbours, struct{}{}) }

@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"meshnet/meshd/session"
+	"meshnet/meshd/wire"
+)
+
+// idleTick bounds how long the loop sleeps, so that a wrong deadline cannot stop a node for good.
+const idleTick = time.Second
+
+// loopState is what only the loop touches.
+type loopState struct {
+	wanted     map[session.NodeID]want // members we mean to have a session with
+	advertise  []netip.AddrPort        // what Config.Advertise resolved to
+	observed   []netip.AddrPort        // how peers see us, the newest last
+	superseded bool                    // our identity is in use by a later instance: keep silent
+	warnings   map[string]string       // what an operator should know, by subject
+	metAt      time.Time               // when the first other member was alive; zero before
+	nextSave   time.Time               // when known members are written next
+	dirty      bool                    // known members changed since they were written
+}
+
+// want is a session to be made: not before at, with one of endpoints.
+type want struct {
+	at        time.Time
+	endpoints []netip.AddrPort
+	asked     bool // the machine knows
+}
+
+func newLoopState() loopState {
+	return loopState{wanted: make(map[session.NodeID]want), warnings: make(map[string]string)}
+}
+
+// loop owns the control state until ctx ends.
+func (n *Node) loop(ctx context.Context) {
+	now := time.Now()
+	n.start(now)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		n.advance(now)
+		timer.Reset(n.next(now).Sub(now))
+		select {
+		case <-ctx.Done():
+		case h := <-n.inbox.handshakes:
+			now = time.Now()
+			n.machine.HandleHandshake(now, h.from, h.datagram)
+		case c := <-n.inbox.closes:
+			now = time.Now()
+			n.machine.HandleClose(now, c.session, c.payload)
+		case r := <-n.inbox.reports:
+			now = time.Now()
+			n.report(now, r)
+		case id := <-n.inbox.wants:
+			now = time.Now()
+			n.want(now, id)
+		case <-n.inbox.members:
+			now = time.Now()
+			n.reconcile(now)
+		case <-n.inbox.neighbours:
+			now = time.Now()
+			n.readNeighbours()
+		case call := <-n.inbox.calls:
+			now = time.Now()
+			call(now)
+		case now = <-timer.C:
+		}
+	}
+	n.save(now)
+}
+
+// start asks the machine for sessions with everyone we know of.
+func (n *Node) start(now time.Time) {
+	for _, p := range n.cfg.Known {
+		n.state.wanted[p.ID] = want{at: now, endpoints: n.usable(p.Endpoints)}
+	}
+	n.readNeighbours()
+}
+
+// advance runs the timers that are due and carries out what the state machines ask for.
+func (n *Node) advance(now time.Time) {
+	for id, w := range n.state.wanted {
+		if !w.asked && !now.Before(w.at) && !n.state.superseded {
+			w.asked = true
+			n.state.wanted[id] = w
+			n.machine.Connect(now, id, w.endpoints)
+		}
+	}
+	n.machine.Advance(now)
+	n.fabric.Advance(now)
+	datagrams, events := n.machine.Drain()
+	for _, e := range events {
+		n.event(now, e)
+	}
+	if len(datagrams) > 0 {
+		if _, err := n.cfg.Underlay.WriteBatch(datagrams); err != nil {
+			n.log.Warn("sending handshakes failed", "err", err)
+		}
+	}
+	if n.state.dirty && !now.Before(n.state.nextSave) {
+		n.save(now)
+	}
+}
+
+// next returns when advance is due at the latest.
+func (n *Node) next(now time.Time) time.Time {
+	next := now.Add(idleTick)
+	for _, t := range []time.Time{n.machine.Next(), n.fabric.Next()} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	for _, w := range n.state.wanted {
+		if !w.asked && w.at.Before(next) {
+			next = w.at
+		}
+	}
+	return next
+}
+
+// report handles one observation of the frame path.
+func (n *Node) report(now time.Time, r report) {
+	switch {
+	case r.keypair == nil:
+		n.fabric.Learn(now, r.mac, r.node)
+	case r.roamed:
+		n.machine.Roamed(now, r.keypair, r.from)
+	default:
+		n.machine.Confirmed(now, r.keypair)
+	}
+}
+
+// event handles one thing that happened to a session.
+func (n *Node) event(now time.Time, e session.Event) {
+	switch e := e.(type) {
+	case session.Established:
+		n.established(e)
+	case session.Lost:
+		n.lost(e.ID, e.Reason)
+	case session.Closed:
+		n.lost(e.ID, e.Reason)
+		if e.Reason == wire.CloseDuplicate {
+			n.supersede(now, "peer "+e.ID.Short())
+		}
+	case session.DuplicateIdentity:
+		n.duplicate(now, e)
+	case session.ClockSkew:
+		n.warn("clock "+e.Endpoint.Addr.String(), fmt.Sprintf("the clocks of %v and this host differ by %v, which is too much for a "+
+			"session: set them (NTP)", e.Endpoint.Addr, e.Skew.Round(time.Second).Abs()))
+	}
+}
+
+// established publishes a new session and tells membership.
+func (n *Node) established(e session.Established) {
+	s := e.Session
+	if !e.Rekey {
+		n.log.Info("session established", "peer", s.ID().Short(), "endpoint", e.Endpoint.Addr, "took", e.Took)
+	}
+	n.publishSessions(func(t sessionTable) { t[s.ID()] = s })
+	n.observe(e.Observed)
+	n.control.Met(s.ID(), s.Instance())
+}
+
+// lost takes a session back. The machine goes on trying if the peer is still wanted.
+func (n *Node) lost(id session.NodeID, reason fmt.Stringer) {
+	n.log.Info("session ended", "peer", id.Short(), "reason", reason.String())
+	n.publishSessions(func(t sessionTable) { delete(t, id) })
+	n.fabric.RemovePeer(id)
+}
+
+// duplicate handles a second host with one identity.
+func (n *Node) duplicate(now time.Time, e session.DuplicateIdentity) {
+	where := e.Endpoint.Addr.String()
+	switch {
+	case e.ID != n.ID():
+		n.warn("identity "+e.ID.Short(), "two hosts use the identity "+e.ID.Short()+", one of them at "+where+
+			": a state directory was copied; on one of them, leave the network and join again")
+	case e.Instance > n.cfg.Instance:
+		n.supersede(now, where)
+	default:
+		n.warn("identity", "a host at "+where+" uses this host's identity: its state directory is a copy of this one's; "+
+			"there, leave the network and join again")
+	}
+}
+
+// supersede ends our part in the network: another host that started later has our identity, and two with one identity
+// would take each other's traffic in turn.
+func (n *Node) supersede(now time.Time, where string) {
+	if n.state.superseded {
+		return
+	}
+	n.state.superseded = true
+	n.warn("identity", "another host uses this host's identity and started later (told by "+where+"): this host keeps out "+
+		"of the network; if its state directory was copied, leave the network here and join again with the token")
+	for id := range n.state.wanted {
+		n.machine.Forget(now, id, 0)
+	}
+	n.publishSessions(func(t sessionTable) { clear(t) })
+}
+
+// warn keeps and logs what an operator should know, once a subject.
+func (n *Node) warn(subject, text string) {
+	if n.state.warnings[subject] == text {
+		return
+	}
+	n.state.warnings[subject] = text
+	n.log.Warn(text)
+}
+
+// publishSessions lets the frame path and senders see a changed set of sessions.
+func (n *Node) publishSessions(change func(sessionTable)) {
+	old := *n.sessions.Load()
+	table := make(sessionTable, len(old)+1)
+	peers := make([]*session.Session, 0, len(old)+1)
+	for id, s := range old {
+		table[id] = s
+	}
+	change(table)
+	for _, s := range table {
+		peers = append(peers, s)
+	}
+	n.sessions.Store(&table)
+	n.fabric.SetPeers(peers)
+}
+
+// do runs call in the loop and waits for it.
+func (n *Node) do(ctx context.Context, call func(now time.Time)) error {
+	done := make(chan struct{})
+	select {
+	case n.inbox.calls <- func(now time.Time) { call(now); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}

@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/meshd/control"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
+	"meshnet/meshd/wire"
+)
+
+// Node is this host's membership of one network. Make it with New, attach it to the hub, then Run it.
+type Node struct {
+	cfg Config
+	log *slog.Logger
+
+	machine *session.Machine // owned by the loop, except Lookup and Counters
+	fabric  *mesh.Switch     // control side owned by the loop
+	control *control.Control
+	state   loopState // owned by the loop
+
+	sessions   atomic.Pointer[sessionTable]   // published by the loop for Send and Status
+	neighbours atomic.Pointer[neighbourTable] // published by the loop for Attach and Leases
+	joined     chan struct{}                  // closed by the loop when another member was first alive
+
+	inbox    inbox
+	buffers  sync.Pool // of *sendBuffer
+	counters Counters
+}
+
+// sessionTable holds the sessions that are up, by peer.
+type sessionTable map[session.NodeID]*session.Session
+
+// New returns a node that does nothing before Run. The hub may already deliver to it.
+func New(cfg Config) (*Node, error) {
+	n := &Node{
+		cfg:     cfg,
+		log:     cfg.Log.With("network", cfg.Name),
+		joined:  make(chan struct{}),
+		inbox:   newInbox(),
+		buffers: sync.Pool{New: func() any { return new(sendBuffer) }},
+	}
+	n.state = newLoopState()
+	n.sessions.Store(&sessionTable{})
+	n.neighbours.Store(&neighbourTable{})
+	n.machine = session.New(session.Config{
+		NetworkID: cfg.NetworkID,
+		PSK:       cfg.PSK,
+		Identity:  cfg.Identity,
+		Instance:  cfg.Instance,
+		AES:       cfg.AES,
+		Slot:      cfg.Slot,
+		Log:       n.log,
+	})
+	n.fabric = mesh.New(mesh.Config{
+		Self: cfg.Identity.Public,
+		MTU:  cfg.MTU,
+		Boundary: mesh.Boundary{
+			GatewayMAC: mesh.MAC(ipam.GatewayMAC(cfg.NetworkID)),
+			Gateways:   []netip.Addr{ipam.Gateway(cfg.Prefix)},
+		},
+		Report: &n.inbox,
+		Log:    n.log,
+	})
+	var err error
+	n.control, err = control.New(control.Config{
+		Self:      n.ID(),
+		Name:      cfg.NodeName,
+		Instance:  cfg.Instance,
+		Created:   cfg.Created,
+		Endpoints: n.ownEndpoints(),
+		Send:      n.send,
+		Want:      n.inbox.want,
+		Events:    &n.inbox,
+		Log:       n.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting membership: %w", err)
+	}
+	n.control.Announce(n.ownNeighbours())
+	return n, nil
+}
+
+// ID returns this member's identity.
+func (n *Node) ID() session.NodeID { return n.cfg.Identity.Public }
+
+// Run works until ctx ends, then says goodbye to nobody: the others keep us as a member that may come back. It closes
+// the TAP and the lease store, and waits for its goroutines.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var outbound error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer cancel()
+		outbound = n.fabric.RunOutbound(ctx, n.cfg.TAP, n.cfg.Underlay)
+	})
+	wg.Go(func() { n.gather(ctx) })
+	n.loop(ctx)
+	n.control.Close()
+	n.cfg.TAP.Close() // again, if RunOutbound has done it
+	wg.Wait()
+	return errors.Join(outbound, n.cfg.Leases.Close())
+}
+
+// Leave tells the others that this member will not come back, as far as they can be reached before ctx ends. The
+// caller ends Run afterwards.
+func (n *Node) Leave(ctx context.Context) error {
+	if err := n.control.Leave(ctx); err != nil {
+		return fmt.Errorf("leaving network %s: %w", n.cfg.Name, err)
+	}
+	return n.do(ctx, func(now time.Time) {
+		for id := range *n.sessions.Load() {
+			n.machine.Forget(now, id, wire.CloseLeaving)
+		}
+	})
+}
+
+// WaitJoined waits until another member is alive and returns an error if this one may not stay: its name is taken.
+func (n *Node) WaitJoined(ctx context.Context) error {
+	select {
+	case <-n.joined:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, m := range n.control.Members() {
+		if m.ID != n.ID() && m.Name == n.cfg.NodeName && m.Alive() && m.Instance < n.cfg.Instance {
+			return &NameTakenError{Name: m.Name, Owner: m.ID}
+		}
+	}
+	return nil
+}
+
+// NameTakenError says that another member has the name that this one wants.
+type NameTakenError struct {
+	Name  string
+	Owner session.NodeID
+}
+
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("another host of the network is called %q (node %s): give this one a name of its own "+
+		"(meshd --name NAME, or the host's name)", e.Name, e.Owner.Short())
+}
+
+// send seals payload for a peer and sends it. It is control's way out: safe for concurrent use, and it never blocks.
+func (n *Node) send(to session.NodeID, t wire.Type, payload []byte) error {
+	s := (*n.sessions.Load())[to]
+	if s == nil {
+		return errNoSession
+	}
+	k := s.Keypair()
+	if k == nil {
+		return errNoSession
+	}
+	counter, err := k.Reserve(1)
+	if err != nil {
+		return err
+	}
+	buf := n.buffers.Get().(*sendBuffer)
+	defer n.buffers.Put(buf)
+	buf.datagram[0] = wire.Datagram{
+		Buf:      k.Seal(buf.bytes[:0], wire.Header{Type: t, Counter: counter}, payload),
+		Endpoint: s.Endpoint(),
+	}
+	k.Sent(time.Now(), len(buf.datagram[0].Buf))
+	_, err = n.cfg.Underlay.WriteBatch(buf.datagram[:])
+	return err
+}
+
+var errNoSession = errors.New("no session with this peer")
+
+// sendBuffer is room for one control datagram.
+type sendBuffer struct {
+	bytes    [wire.MaxDatagram]byte
+	datagram [1]wire.Datagram
+}
+
+// inOverlay reports whether addr belongs to the overlay: such an address must never be used as an endpoint, or the
+// mesh would be carried by itself.
+func (n *Node) inOverlay(addr netip.Addr) bool {
+	return n.cfg.Prefix.Contains(addr)
+}

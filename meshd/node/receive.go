@@ -1,0 +1,68 @@
+package node
+
+import (
+	"bytes"
+	"time"
+
+	"meshnet/meshd/hub"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/wire"
+)
+
+// Handshake implements hub.Network: the loop handles handshakes.
+func (n *Node) Handshake(from wire.Endpoint, datagram []byte) {
+	if len(datagram) > wire.MaxDatagram {
+		n.counters.Oversized.Add(1)
+		return
+	}
+	if !offer(n.inbox.handshakes, handshake{from: from, datagram: bytes.Clone(datagram)}) {
+		n.counters.HandshakeQueue.Add(1)
+	}
+}
+
+// NewReceiver implements hub.Network.
+func (n *Node) NewReceiver() hub.Receiver {
+	return &receiver{node: n, inbound: n.fabric.NewInbound(n.cfg.TAP)}
+}
+
+// receiver opens the sealed messages of one socket.
+type receiver struct {
+	node    *Node
+	inbound *mesh.Inbound
+}
+
+// Sealed implements hub.Receiver.
+func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
+	n := r.node
+	k := n.machine.Lookup(h.Receiver)
+	if k == nil {
+		n.counters.UnknownIndex.Add(1)
+		return
+	}
+	payload, err := k.Open(h, d.Buf)
+	if err != nil {
+		return // counted by the session
+	}
+	confirm, roam := k.Received(now, d.Endpoint, h.Counter, len(d.Buf))
+	if confirm {
+		offer(n.inbox.reports, report{keypair: k})
+	}
+	if roam {
+		offer(n.inbox.reports, report{keypair: k, roamed: true, from: d.Endpoint})
+	}
+	switch h.Type {
+	case wire.TypeFrame:
+		r.inbound.Datagram(now, h, k, payload)
+	case wire.TypeGossip, wire.TypeStream:
+		n.control.Handle(k.Session().ID(), h.Type, payload)
+	case wire.TypeClose:
+		offer(n.inbox.closes, closing{session: k.Session(), payload: bytes.Clone(payload)})
+	}
+}
+
+// Flush implements hub.Receiver.
+func (r *receiver) Flush() {
+	if err := r.inbound.Flush(); err != nil {
+		r.node.counters.TAPWrite.Add(1)
+	}
+}

@@ -1,0 +1,247 @@
+package node_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/meshd/hub"
+	"meshnet/meshd/node"
+	"meshnet/meshd/session"
+	"meshnet/test/netsim"
+)
+
+var (
+	seedFlag    = flag.Int64("seed", -1, "run the simulations with this seed only")
+	seedsFlag   = flag.Int("seeds", 5, "how many seeds the simulations run with")
+	verboseFlag = flag.Bool("simlog", false, "print what the simulated nodes log")
+)
+
+// cluster is a network of simulated hosts.
+type cluster struct {
+	t       *testing.T
+	net     *netsim.Network
+	psk     [32]byte
+	members []*member
+}
+
+// member is one host of a cluster: a hub, a node and what outlives a restart.
+type member struct {
+	c        *cluster
+	name     string
+	addr     string
+	dir      string
+	identity session.Identity
+	seeds    []string
+	known    []node.KnownPeer
+	instance uint64
+
+	host   *netsim.Host
+	tap    *netsim.TAP
+	node   *node.Node
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func newCluster(t *testing.T, seed int64) *cluster {
+	c := &cluster{t: t, net: netsim.New(seed)}
+	c.net.SetLatency(5*time.Millisecond, 60*time.Millisecond)
+	c.psk[0] = byte(seed)
+	return c
+}
+
+// add makes a host that knows the endpoints of seeds, without starting it.
+func (c *cluster) add(seeds ...*member) *member {
+	i := len(c.members)
+	m := &member{
+		c:    c,
+		name: fmt.Sprintf("host%d", i),
+		addr: fmt.Sprintf("192.0.2.%d:7000", i+1),
+		dir:  c.t.TempDir(),
+	}
+	identity, err := session.NewIdentity(rand.NewChaCha8([32]byte{byte(i), byte(i >> 8), 1}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m.identity = identity
+	for _, s := range seeds {
+		m.seeds = append(m.seeds, s.addr)
+	}
+	c.members = append(c.members, m)
+	return m
+}
+
+// start starts the member's daemon, after the last one ended if there was one.
+func (m *member) start() {
+	m.c.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if *verboseFlag {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("host", m.name)
+	}
+	m.host, m.tap = m.c.net.Host(m.addr), netsim.NewTAP()
+	h := hub.New([]hub.Socket{m.host}, log)
+	slot, err := h.Add()
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	id := session.NetworkID("sim", m.c.psk)
+	leases, err := ipam.Open(m.dir, ipam.Config{
+		NetworkID: id, Node: m.identity.Public, Key: ipam.AddressKey(m.c.psk), Log: log,
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	m.instance = max(m.instance+1, uint64(time.Now().UnixNano()))
+	m.node, err = node.New(node.Config{
+		Name: "sim", NodeName: m.name, NetworkID: id, PSK: m.c.psk, Identity: m.identity, Instance: m.instance, AES: true,
+		MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Seeds: m.seeds, Known: m.known,
+		SaveKnown:      func(k []node.KnownPeer) { m.known = k },
+		Slot:           slot,
+		Underlay:       h,
+		TAP:            m.tap,
+		Leases:         leases,
+		LocalEndpoints: func() []netip.AddrPort { return []netip.AddrPort{m.host.LocalAddr()} },
+		Resolve: func(_ context.Context, hp string) ([]netip.AddrPort, error) {
+			e, err := netip.ParseAddrPort(hp)
+			return []netip.AddrPort{e}, err
+		},
+		Log: log,
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	h.Attach(slot, m.node)
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel, m.done = cancel, make(chan struct{})
+	hubDone := make(chan struct{})
+	go func() { defer close(hubDone); h.Run(ctx) }()
+	go func() {
+		defer close(m.done)
+		if err := m.node.Run(ctx); err != nil {
+			m.c.t.Errorf("%s: Run() = %v", m.name, err)
+		}
+		<-hubDone
+	}()
+}
+
+// kill ends the member's daemon without a goodbye.
+func (m *member) kill() {
+	m.cancel()
+	<-m.done
+}
+
+// close ends all daemons.
+func (c *cluster) close() {
+	for _, m := range c.members {
+		m.cancel()
+	}
+	for _, m := range c.members {
+		<-m.done
+	}
+}
+
+// up returns how many sessions the member has.
+func (m *member) up() (n int) {
+	for _, p := range m.node.Peers() {
+		if p.State == node.PeerUp {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually waits on the fake clock until ok, and fails after limit.
+func (c *cluster) eventually(limit time.Duration, what string, ok func() bool) time.Duration {
+	c.t.Helper()
+	began := time.Now()
+	for !ok() {
+		if time.Since(began) > limit {
+			c.report()
+			c.t.Fatalf("not after %v: %s", limit, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// report prints what each member sees.
+func (c *cluster) report() {
+	for _, m := range c.members {
+		c.t.Logf("%s: %d up, %d neighbours", m.name, m.up(), len(m.node.Neighbours()))
+		for _, p := range m.node.Peers() {
+			if p.State != node.PeerUp {
+				c.t.Logf("  %s is %v since %v, endpoints %v", p.Name, p.State, p.Since, p.Endpoints)
+			}
+		}
+	}
+}
+
+// complete reports whether every member has a session with every other.
+func (c *cluster) complete() bool {
+	for _, m := range c.members {
+		if m.up() != len(c.members)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// seeds runs f once for each seed, or for the one that -seed names.
+func seeds(t *testing.T, f func(t *testing.T, seed int64)) {
+	first, n := int64(1), int64(*seedsFlag)
+	if *seedFlag >= 0 {
+		first, n = *seedFlag, 1
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, seed) })
+		})
+	}
+}
+
+// "30 nodes on netsim converge in simulated seconds under 5 % loss."
+func TestThirtyNodesConverge(t *testing.T) {
+	seeds(t, func(t *testing.T, seed int64) {
+		c := newCluster(t, seed)
+		defer c.close()
+		c.net.SetLoss(0.05)
+		first := c.add()
+		first.start()
+		for range 29 {
+			c.add(first).start()
+		}
+		for _, m := range c.members {
+			if _, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took := c.eventually(30*time.Second, "every member has a session with every other", c.complete)
+		tables := c.eventually(30*time.Second, "every member lists every container", func() bool {
+			for _, m := range c.members {
+				if len(m.node.Neighbours()) != len(c.members) {
+					return false
+				}
+			}
+			return true
+		})
+		t.Logf("sessions after %v, neighbour tables after %v", took, took+tables)
+		seen := make(map[netip.Addr]bool)
+		for _, nb := range first.node.Neighbours() {
+			if seen[nb.Addrs[0]] {
+				t.Errorf("two containers have %v", nb.Addrs[0])
+			}
+			seen[nb.Addrs[0]] = true
+		}
+	})
+}
+
+var _ = io.Discard
