@@ -263,8 +263,13 @@ func (c *Control) Leave(ctx context.Context) error {
 	return errors.Join(err, c.shutdown())
 }
 
-// Close ends everything without telling the members, who will find that this node has vanished. Its goroutines have
-// ended when it returns, memberlist's soon after.
+// Linger is how long after Close or Leave memberlist's goroutines may still wait for answers, with nothing to send and
+// nobody to tell: memberlist has no way to wait for them. It is the longest that one probe takes. A test in a synctest
+// bubble sleeps for so long before it ends.
+const Linger = probeInterval * maxAwareness
+
+// Close ends everything without telling the members, who will find that this node has vanished. All goroutines but
+// memberlist's have ended when it returns (see Linger).
 func (c *Control) Close() error {
 	c.ending.Lock()
 	defer c.ending.Unlock()

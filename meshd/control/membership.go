@@ -20,6 +20,9 @@ const (
 	delegateVersion = 1
 	// retransmitMult times log10 of the number of members is how often a message is gossiped: memberlist's value.
 	retransmitMult = 4
+	// probeInterval is memberlist's; see memberlistConfig. An overloaded node makes it up to maxAwareness times longer.
+	probeInterval = 2 * time.Second
+	maxAwareness  = 4
 	// crcLen is what memberlist adds to a packet after it has filled it: type (1) and checksum (4).
 	crcLen = 5
 )
@@ -39,15 +42,15 @@ func (c *Control) memberlistConfig() *memberlist.Config {
 	// One probe: a ping and its answer take a round trip (300 ms, and as much again for jitter and a busy host), then
 	// a ping through another member takes two and a ping over a new stream takes two: 2 s hold all of it. At 5 %
 	// loss one probe in 2,000 fails altogether, so suspicion is rare; LAN's 1 s would suspect constantly at 300 ms.
-	mc.ProbeInterval = 2 * time.Second
+	mc.ProbeInterval = probeInterval
 	mc.ProbeTimeout = 700 * time.Millisecond
 	mc.IndirectChecks = 3
 	mc.DisableTcpPings = false // a stream repeats what is lost: the last word before suspicion
 	// A suspect has 6 s in a small network, 9 s among 30, to hear of it and refute: several rounds of gossip. LAN's 4
 	// would spend another 2 s on noticing a death.
 	mc.SuspicionMult = 3
-	mc.SuspicionMaxTimeoutMult = 6 // LAN's: without confirmation by others, our own connection is the likelier cause
-	mc.AwarenessMaxMultiplier = 4  // an overloaded node probes every 8 s, not every 16: it may be the only prober
+	mc.SuspicionMaxTimeoutMult = 6           // LAN's: without confirmation by others, our own connection is the likelier cause
+	mc.AwarenessMaxMultiplier = maxAwareness // an overloaded node probes every 8 s, not every 16: it may be the only prober
 
 	// Gossip: news reaches 30 members in about four rounds, 0.8 s.
 	mc.GossipInterval = 200 * time.Millisecond
