@@ -23,6 +23,7 @@ const (
 	maxHalfOpen          = 1024
 	maxHalfOpenPerSource = 16               // per IPv4 address or IPv6 /64
 	maxPeers             = 4096             // above which no session is made that we do not want
+	reservedEntries      = entries / 8      // receiver indexes kept for handshakes that we begin
 	maxInstances         = 8192             // identities whose newest instance is remembered without a session
 	maxKeypairs          = 4                // per session
 	wrongPeerTime        = 5 * time.Minute  // for which a candidate is left out after another node has answered there

@@ -81,6 +81,12 @@ func (s *Session) received(now time.Time, n int) {
 	s.rxDatagrams.Add(1)
 }
 
+// answered records a handshake message that is authentic and fresh.
+func (s *Session) answered(now time.Time) {
+	s.lastReceived.Store(s.since(now))
+	s.awaiting.Store(0)
+}
+
 // sent records a sealed datagram of n bytes.
 func (s *Session) sent(now time.Time, n int) {
 	at := s.since(now)

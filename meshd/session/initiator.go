@@ -1,0 +1,256 @@
+package session
+
+import (
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"meshnet/meshd/wire"
+)
+
+// backoff is the time from one message 1 to the next; the last repeats. WireGuard's RekeyTimeout is 5 s throughout; the
+// first tries come sooner so that a lost datagram does not delay a join, the last later because a peer that was not
+// there for a minute has no hurry.
+var backoff = [...]time.Duration{
+	1 * time.Second, 2 * time.Second, 4 * time.Second,
+	5 * time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second,
+	10 * time.Second, 20 * time.Second, 30 * time.Second,
+}
+
+// pursuit is the attempt to agree keys, with a peer or with whoever is at a seed. Each try is a fresh message 1.
+type pursuit struct {
+	peer *peer // one of
+	seed *seed // these two
+
+	active   bool
+	began    time.Time
+	tries    int
+	last     time.Time // of the last try
+	next     time.Time // try
+	exchange *exchange // nil if no message 1 is out
+	index    uint32    // that the exchange has allocated
+}
+
+// seed is an endpoint of an unknown node.
+type seed struct {
+	addr      netip.AddrPort
+	pursuit   pursuit
+	session   *Session  // made through this seed
+	notBefore time.Time // not tried until then: we are at this endpoint ourselves
+}
+
+// pursue begins a pursuit now, unless it is active.
+func (m *Machine) pursue(u *pursuit, now time.Time) {
+	if u.active {
+		return
+	}
+	u.active, u.began, u.tries = true, now, 0
+	m.try(u)
+}
+
+// rest ends a pursuit.
+func (m *Machine) rest(u *pursuit) {
+	m.abandon(u)
+	u.active = false
+}
+
+// abandon stops waiting for an answer to the last message 1.
+func (m *Machine) abandon(u *pursuit) {
+	if u.exchange != nil {
+		delete(m.started, u.index)
+		m.table.release(u.index)
+		u.exchange = nil
+	}
+}
+
+// hasten brings the next try forward, to a second after the last at the earliest, and begins the backoff again.
+func (u *pursuit) hasten(now time.Time) {
+	u.tries = 0
+	if soon := maxTime(now, u.last.Add(backoff[0])); soon.Before(u.next) {
+		u.next = soon
+	}
+}
+
+// postpone begins a pursuit anew with the backoff at its end: the peer has sent us away.
+func (m *Machine) postpone(u *pursuit) {
+	m.rest(u)
+	u.tries = len(backoff)
+	u.active, u.began, u.next = true, m.now, m.now.Add(m.jitter(backoff[len(backoff)-1]))
+	m.schedule(u.next)
+}
+
+// try sends a fresh message 1 and schedules the next.
+func (m *Machine) try(u *pursuit) {
+	m.abandon(u)
+	targets := m.targets(u)
+	u.last, u.next = m.now, m.now.Add(m.jitter(backoff[min(u.tries, len(backoff)-1)]))
+	u.tries++
+	m.schedule(u.next)
+	if len(targets) == 0 {
+		return
+	}
+	index, err := m.table.allocate()
+	if err != nil {
+		m.counters.IndexFull.Add(1)
+		return
+	}
+	payload := wire.Payload1{Sender: index, Timestamp: m.now.UnixNano()}
+	if m.cfg.AES {
+		payload.Capabilities = wire.CapAES
+	}
+	x, message, err := m.noise.initiate(payload.Append(nil))
+	if err != nil {
+		m.table.release(index)
+		m.log.Error("handshake not begun", "err", err)
+		return
+	}
+	u.exchange, u.index = x, index
+	m.started[index] = u
+	datagram := append(wire.HandshakeHeader{Type: wire.TypeHandshake1}.Append(nil), message...)
+	for _, to := range targets {
+		m.transmit(to, datagram)
+	}
+}
+
+// targets returns where the next message 1 goes to. A rekey first goes to where the peer is. Otherwise all candidates
+// get the same message at once; from the third try on every other goes to one candidate alone, in case the message that
+// arrives first is the one whose answer cannot come back: the others would be taken for replays.
+func (m *Machine) targets(u *pursuit) []wire.Endpoint {
+	if u.seed != nil {
+		return []wire.Endpoint{{Addr: u.seed.addr}}
+	}
+	var to []wire.Endpoint
+	if s := u.peer.session; s != nil {
+		to = append(to, s.Endpoint())
+		if u.tries == 0 && !s.silent(m.now) {
+			return to
+		}
+	}
+	for _, c := range u.peer.candidates {
+		known := slices.ContainsFunc(to, func(e wire.Endpoint) bool { return e.Addr == c.addr })
+		if !known && !m.now.Before(c.notBefore) && len(to) < MaxCandidates {
+			to = append(to, wire.Endpoint{Addr: c.addr})
+		}
+	}
+	if n := u.tries; n >= 2 && n%2 == 0 && len(to) > 1 {
+		one := n / 2 % len(to)
+		to = to[one : one+1]
+	}
+	return to
+}
+
+// jitter returns d and up to a fifth more, so that two nodes that collide do not do it again.
+func (m *Machine) jitter(d time.Duration) time.Duration {
+	var b [1]byte
+	if _, err := io.ReadFull(m.cfg.Rand, b[:]); err != nil {
+		return d
+	}
+	return d + d/5*time.Duration(b[0])/255
+}
+
+// handleMessage2 takes the answer to a message 1 of ours.
+func (m *Machine) handleMessage2(from wire.Endpoint, h wire.HandshakeHeader, message []byte) {
+	u := m.started[h.Receiver]
+	if u == nil {
+		m.counters.HandshakeIndex.Add(1)
+		return
+	}
+	hs, plain, id, err := u.exchange.read2(message)
+	if err != nil {
+		m.counters.HandshakeAuth.Add(1)
+		return
+	}
+	// From here on the message is authentic, by its static key.
+	p2, err := wire.ParsePayload2(plain)
+	if err != nil || p2.Cipher == wire.AES256GCM && !m.cfg.AES {
+		m.counters.HandshakeMalformed.Add(1)
+		return
+	}
+	if id == m.cfg.Identity.Public && p2.Instance == m.cfg.Instance {
+		m.metSelf(u, from)
+		return
+	}
+	if u.peer != nil && u.peer.id != id && id != m.cfg.Identity.Public {
+		// Another node is at this candidate. The exchange goes on waiting for the right one.
+		m.counters.HandshakeIdentity.Add(1)
+		u.peer.exclude(from.Addr, m.now.Add(wrongPeerTime))
+		return
+	}
+	payload3 := wire.Payload3{Instance: m.cfg.Instance, Observed: from.Addr}
+	message3, keys, err := u.exchange.finish(hs, payload3.Append(nil))
+	if err != nil {
+		m.counters.HandshakeAuth.Add(1)
+		return
+	}
+	datagram := append(wire.HandshakeHeader{Type: wire.TypeHandshake3, Receiver: p2.Sender}.Append(nil), message3...)
+	if id == m.cfg.Identity.Public {
+		// Someone has a copy of our key. Message 3 lets them know as well.
+		m.transmit(from, datagram)
+		m.abandon(u)
+		m.emit(DuplicateIdentity{ID: id, Endpoint: from, Instance: p2.Instance})
+		return
+	}
+	m.conclude(u, agreement{
+		peer: id, instance: p2.Instance, observed: p2.Observed, from: from, cipher: p2.Cipher, keys: keys,
+		index: u.index, remote: p2.Sender, initiator: true, message3: datagram, took: m.now.Sub(u.began),
+	})
+}
+
+// metSelf ends a try that has reached ourselves.
+func (m *Machine) metSelf(u *pursuit, from wire.Endpoint) {
+	if u.seed != nil {
+		u.seed.notBefore = m.now.Add(selfTime)
+		m.rest(u)
+	} else {
+		u.peer.exclude(from.Addr, m.now.Add(selfTime))
+	}
+	m.emit(SelfEndpoint{Endpoint: from})
+}
+
+// conclude makes the keypair of a handshake that we began, and sends message 3.
+func (m *Machine) conclude(u *pursuit, a agreement) {
+	// The index passes from the exchange to the keypair.
+	delete(m.started, u.index)
+	u.exchange = nil
+
+	if p := m.peers[a.peer]; p != nil && p.pending != nil && p.session.instance == a.instance {
+		// Another handshake with this peer is about to end, through another endpoint.
+		m.table.release(a.index)
+		m.satisfy(u, p)
+		return
+	}
+	p, k, first := m.accept(a)
+	if k == nil {
+		return // the pursuit goes on: the peer that we look for is another
+	}
+	m.satisfy(u, p)
+	m.rest(&p.pursuit)
+	p.pending = &pending{
+		keypair: k, message3: a.message3, endpoint: a.from, deadline: m.now.Add(HandshakeTimeout),
+		interval: resendInterval, resend: m.now.Add(resendInterval), rekey: !first, observed: a.observed, took: a.took,
+	}
+	m.schedule(p.pending.resend)
+	m.transmit(a.from, a.message3)
+	if p.session.Keypair() == nil {
+		p.session.current.Store(k)
+	}
+	if first {
+		m.emit(Established{Session: p.session, Endpoint: a.from, Observed: a.observed, Took: a.took})
+	}
+}
+
+// satisfy ends a pursuit that has found p.
+func (m *Machine) satisfy(u *pursuit, p *peer) {
+	m.rest(u)
+	if u.seed != nil {
+		u.seed.session = p.session
+	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
