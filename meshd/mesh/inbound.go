@@ -15,7 +15,7 @@ const inboundBatch = 64
 // Inbound is the frame path from the peers to a TAP. It is used by one goroutine; there may be several, one for each
 // that reads datagrams.
 type Inbound struct {
-	*Switch
+	sw      *Switch
 	tap     TAP
 	frames  [][]byte // to be written
 	buffers [][]byte // of maxFrame bytes, or nil; the first used ones hold frames to be written
@@ -26,7 +26,7 @@ type Inbound struct {
 // NewInbound returns a new end of the frame path to tap, which it does not close.
 func (s *Switch) NewInbound(tap TAP) *Inbound {
 	return &Inbound{
-		Switch:  s,
+		sw:      s,
 		tap:     tap,
 		frames:  make([][]byte, 0, inboundBatch),
 		buffers: make([][]byte, inboundBatch),
@@ -36,10 +36,10 @@ func (s *Switch) NewInbound(tap TAP) *Inbound {
 // Datagram takes one opened piece of a frame, with its header, from the peer that k is shared with. A frame of one
 // piece is written from where it is: piece may be used again when Flush has returned, not before.
 func (in *Inbound) Datagram(now time.Time, h wire.Header, k *session.Keypair, piece []byte) {
-	in.shared.counters.inDatagrams.Add(1)
-	p := in.shared.peers.Load().bySession[k.Session()]
+	in.sw.shared.counters.inDatagrams.Add(1)
+	p := in.sw.shared.peers.Load().bySession[k.Session()]
 	if p == nil {
-		in.drop(dropUnknownPeer)
+		in.sw.drop(dropUnknownPeer)
 		return
 	}
 	if len(in.frames) == cap(in.frames) {
@@ -57,7 +57,7 @@ func (in *Inbound) Datagram(now time.Time, h wire.Header, k *session.Keypair, pi
 		why = in.frame(now, p, frame)
 	}
 	if why != passes {
-		in.drop(why)
+		in.sw.drop(why)
 		return
 	}
 	in.frames = append(in.frames, frame)
@@ -70,23 +70,23 @@ func (in *Inbound) Datagram(now time.Time, h wire.Header, k *session.Keypair, pi
 func (in *Inbound) assemble(now time.Time, p *peer, h wire.Header, piece []byte) ([]byte, drop) {
 	spare := &in.buffers[in.used]
 	if *spare == nil {
-		*spare = make([]byte, in.shared.maxFrame)
+		*spare = make([]byte, in.sw.shared.maxFrame)
 	}
 	return p.assembler.add(now, h, piece, spare)
 }
 
 // frame judges one frame from p, and passes if it is for the TAP.
 func (in *Inbound) frame(now time.Time, p *peer, b []byte) drop {
-	f, why := in.check(b)
+	f, why := in.sw.check(b)
 	if why != passes {
 		return why
 	}
-	fdb := *in.shared.fdb.Load()
+	fdb := *in.sw.shared.fdb.Load()
 	if e := fdb[f.src]; e != nil && e.static && e.peer.local {
 		// The bridge would learn that its own container is behind the TAP.
 		return dropSourceLocal
 	}
-	in.observe(now, fdb, f.src, p)
+	in.sw.observe(now, fdb, f.src, p)
 	if e := fdb[f.dst]; e != nil && !e.peer.local {
 		return dropSplitHorizon
 	}
@@ -111,9 +111,9 @@ func (in *Inbound) write() {
 	if err != nil {
 		in.err = cmp.Or(in.err, fmt.Errorf("writing frames to the TAP: %w", err))
 	}
-	in.shared.counters.inFrames.Add(uint64(n))
+	in.sw.shared.counters.inFrames.Add(uint64(n))
 	if lost := len(in.frames) - n; lost > 0 {
-		in.shared.counters.drop(dropTAP, lost)
+		in.sw.shared.counters.drop(dropTAP, lost)
 	}
 	clear(in.frames) // keep no piece
 	in.frames, in.used = in.frames[:0], 0

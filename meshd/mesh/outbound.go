@@ -46,7 +46,7 @@ func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error
 
 // outbound is the frame path from one TAP queue to the peers. It is used by one goroutine.
 type outbound struct {
-	*Switch
+	sw     *Switch
 	under  Underlay
 	frames [][]byte        // for ReadBatch
 	queue  []wire.Datagram // sealed, to be sent
@@ -55,7 +55,7 @@ type outbound struct {
 
 func newOutbound(s *Switch, under Underlay) *outbound {
 	o := &outbound{
-		Switch: s,
+		sw:     s,
 		under:  under,
 		frames: make([][]byte, readBatch),
 		queue:  make([]wire.Datagram, 0, writeBatch),
@@ -71,10 +71,10 @@ func newOutbound(s *Switch, under Underlay) *outbound {
 
 // batch carries frames, which are not used after it returns.
 func (o *outbound) batch(now time.Time, frames [][]byte) {
-	o.shared.counters.outFrames.Add(uint64(len(frames)))
+	o.sw.shared.counters.outFrames.Add(uint64(len(frames)))
 	for _, b := range frames {
 		if why := o.frame(now, b); why != passes {
-			o.drop(why)
+			o.sw.drop(why)
 		}
 	}
 	o.flush()
@@ -82,12 +82,12 @@ func (o *outbound) batch(now time.Time, frames [][]byte) {
 
 // frame carries one frame to where it belongs.
 func (o *outbound) frame(now time.Time, b []byte) drop {
-	f, why := o.check(b)
+	f, why := o.sw.check(b)
 	if why != passes {
 		return why
 	}
-	fdb := *o.shared.fdb.Load()
-	o.observe(now, fdb, f.src, o.shared.local)
+	fdb := *o.sw.shared.fdb.Load()
+	o.sw.observe(now, fdb, f.src, o.sw.shared.local)
 	if !f.dst.group() {
 		if e := fdb[f.dst]; e != nil {
 			return o.unicast(now, e.peer, b)
@@ -108,13 +108,13 @@ func (o *outbound) unicast(now time.Time, to *peer, b []byte) drop {
 // The peers' keys differ, so each copy is sealed on its own, straight from b, which stays in the cache meanwhile; a
 // peer's pieces stay together.
 func (o *outbound) replicate(now time.Time, b []byte) drop {
-	peers := o.shared.peers.Load().all
+	peers := o.sw.shared.peers.Load().all
 	if len(peers) == 0 {
 		return dropNoPeers
 	}
 	for _, p := range peers {
 		if why := o.send(now, p, b); why != passes {
-			o.drop(why)
+			o.sw.drop(why)
 		}
 	}
 	return passes
@@ -170,9 +170,9 @@ func (o *outbound) flush() {
 		return
 	}
 	n, _ := o.under.WriteBatch(o.queue)
-	o.shared.counters.outDatagrams.Add(uint64(n))
+	o.sw.shared.counters.outDatagrams.Add(uint64(n))
 	if lost := len(o.queue) - n; lost > 0 {
-		o.shared.counters.drop(dropUnderlay, lost)
+		o.sw.shared.counters.drop(dropUnderlay, lost)
 	}
 	o.queue = o.queue[:0]
 }

@@ -1,0 +1,138 @@
+package mesh
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"meshnet/meshd/session"
+)
+
+// newPath returns hosts of which the first knows that macA is behind it and macB behind the second; what it sends ends
+// nowhere.
+func newPath(t testing.TB, hosts int) []*host {
+	t.Helper()
+	now := time.Now()
+	all := newHosts(t, now, hosts, 1500)
+	for _, h := range all {
+		h.sw.Neighbours(map[MAC]session.NodeID{macA: all[0].id, macB: all[1].id})
+		h.sw.Advance(now)
+	}
+	all[0].out.under = &void{}
+	return all
+}
+
+func TestTheDataPathDoesNotAllocate(t *testing.T) {
+	tests := []struct {
+		name  string
+		hosts int
+		dst   MAC
+		len   int
+		open  bool // at the other end
+	}{
+		{"switch and seal, unicast, one piece", 2, macB, 60, false},
+		{"switch and seal, unicast, two pieces", 2, macB, 1514, false},
+		{"switch and seal, broadcast to 8 peers, one piece", 9, broadcast, 60, false},
+		{"switch and seal, broadcast to 8 peers, two pieces", 9, broadcast, 1514, false},
+		{"seal, open and switch, one piece", 2, macB, 60, true},
+		{"seal, open and switch, two pieces", 2, macB, 1514, true},
+		{"seal, open and switch, broadcast, two pieces", 2, broadcast, 1514, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			hosts := newPath(t, test.hosts)
+			end := &sink{}
+			if test.open {
+				hosts[1].in = hosts[1].sw.NewInbound(end)
+				hosts[0].out.under = &loop{to: hosts[1]}
+			}
+			frames := [][]byte{plain(test.dst, macA, test.len, 1), plain(test.dst, macA, test.len, 2)}
+			runs := 0
+			got := testing.AllocsPerRun(100, func() {
+				runs++
+				hosts[0].out.batch(time.Now(), frames)
+			})
+			if got != 0 {
+				t.Errorf("allocations per batch = %v, want 0", got)
+			}
+			if want := runs * len(frames); test.open && end.frames != want {
+				t.Errorf("frames written to the TAP = %d, want %d", end.frames, want)
+			}
+			if got := hosts[0].count("no_session"); got != 0 {
+				t.Errorf("copies without a session = %d, want 0", got)
+			}
+		})
+	}
+}
+
+// An out-of-order frame takes the assembler's other way.
+func TestAssemblingOutOfOrderDoesNotAllocate(t *testing.T) {
+	a := newAssembly()
+	pieces := cutInto(plain(macB, macA, 1514, 1), 757)
+	base := uint64(0)
+	got := testing.AllocsPerRun(100, func() {
+		base += 2
+		a.add(base, 1, false, pieces[1])
+		if frame, _ := a.add(base, 0, true, pieces[0]); len(frame) != 1514 {
+			t.Fatalf("frame has %d bytes, want 1514", len(frame))
+		}
+	})
+	if got != 0 {
+		t.Errorf("allocations per frame = %v, want 0", got)
+	}
+}
+
+func BenchmarkOutbound(b *testing.B) {
+	for _, dst := range []struct {
+		name  string
+		mac   MAC
+		hosts int
+	}{{"unicast", macB, 2}, {"broadcast8", broadcast, 9}} {
+		for _, length := range []int{64, 1514} {
+			b.Run(fmt.Sprintf("%s/%dB", dst.name, length), func(b *testing.B) {
+				o := newPath(b, dst.hosts)[0].out
+				frames := benchmarkFrames(dst.mac, length)
+				b.SetBytes(int64(length))
+				for n := 0; n < b.N; n += len(frames) {
+					o.batch(time.Now(), frames)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkSealOpenInbound seals too, because a datagram is opened once: BenchmarkOutbound is to be taken off.
+func BenchmarkSealOpenInbound(b *testing.B) {
+	for _, length := range []int{64, 1514} {
+		b.Run(fmt.Sprintf("%dB", length), func(b *testing.B) {
+			hosts := newPath(b, 2)
+			hosts[1].in = hosts[1].sw.NewInbound(&sink{})
+			hosts[0].out.under = &loop{to: hosts[1]}
+			frames := benchmarkFrames(macB, length)
+			b.SetBytes(int64(length))
+			for n := 0; n < b.N; n += len(frames) {
+				hosts[0].out.batch(time.Now(), frames)
+			}
+		})
+	}
+}
+
+// BenchmarkPublish publishes a full fdb.
+func BenchmarkPublish(b *testing.B) {
+	sw, now := newSwitch(Limits{PerPeer: DefaultLimits.FDB})
+	for i := range DefaultLimits.FDB {
+		sw.Learn(now, mac(i), self)
+	}
+	for b.Loop() {
+		sw.Control.publish(now)
+	}
+}
+
+// benchmarkFrames returns a batch of TCP-like frames: IPv6, so that the boundary has to look.
+func benchmarkFrames(dst MAC, length int) [][]byte {
+	frames := make([][]byte, readBatch)
+	for i := range frames {
+		frames[i] = eth(dst, macA, etherTypeIPv6, ipv6(host6, host6, 6, make([]byte, length-54)))
+	}
+	return frames
+}
