@@ -1,0 +1,71 @@
+package netdev_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"meshnet/plugins/internal/meshdtest"
+	"meshnet/plugins/internal/netdev"
+)
+
+func TestOpenPathErrors(t *testing.T) {
+	meshdtest.Host(t)
+	file := filepath.Join(t.TempDir(), "c1") // what stays of /run/netns/c1 when nothing is mounted there
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		name, path, want string
+		gone             bool
+	}{
+		{"missing", "/run/netns/there-is-none", "there is no such network namespace", true},
+		{"not mounted", file, "it is something else", true},
+		{"another kind", "/proc/self/ns/mnt", "it is something else", true},
+		{"the host's", "/proc/thread-self/ns/net", "it is the host's own", false},
+	}
+	for _, row := range rows {
+		n, err := netdev.OpenPath(row.path)
+		if err == nil {
+			n.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), row.want) || errors.Is(err, netdev.ErrNoNamespace) != row.gone {
+			t.Errorf("%s: OpenPath(%s) error = %v, want one with %q", row.name, row.path, err, row.want)
+		}
+	}
+}
+
+func TestOpenPID(t *testing.T) {
+	meshdtest.Host(t)
+	cmd := exec.Command("unshare", "--net", "cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	stdin.Write([]byte("x"))
+	stdout.Read(make([]byte, 1)) // cat answers: it is in its namespace
+	n, err := netdev.OpenPID(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	stdin.Close()
+	cmd.Wait()
+	if _, err := netdev.OpenPID(pid); !errors.Is(err, netdev.ErrNoNamespace) {
+		t.Errorf("OpenPID of an ended process = %v, want ErrNoNamespace", err)
+	}
+	if _, err := netdev.Add(n, testConfig()); err != nil {
+		t.Errorf("Add to a namespace without processes = %v", err)
+	}
+}
