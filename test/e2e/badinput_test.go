@@ -150,7 +150,7 @@ func TestAPIBodies(t *testing.T) {
 		{"deep nesting", "PUT", attach, strings.Repeat(`{"a":`, 100000), 400},
 		{"ifname too long", "PUT", "/v1/networks/mesh/attachments/c/interface-name-of-20", `{}`, 400},
 		{"ifname with a slash", "PUT", "/v1/networks/mesh/attachments/c/a%2fb", `{}`, 400},
-		{"container of dots", "PUT", "/v1/networks/mesh/attachments/%2e%2e/eth0", `{}`, 400},
+		{"container of dots", "PUT", "/v1/networks/mesh/attachments/%2e%2e/eth0", `{}`, 404},
 		{"unknown network", "PUT", "/v1/networks/nope/attachments/c/eth0", `{}`, 404},
 		{"unknown path", "GET", "/v1/nope", "", 404},
 		{"unknown method", "POST", "/v1/status", "", 405},

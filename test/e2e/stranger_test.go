@@ -23,8 +23,8 @@ func TestStrangerGetsNoAnswer(t *testing.T) {
 	web, db := a.LXC(lab.LXC{Name: "web"}), b.LXC(lab.LXC{Name: "db"})
 	web.Reaches(db, waitMesh)
 
-	first := recorded(t, seen, 1, netip.AddrPortFrom(a.IPv4, 7000))
-	sealed := recorded(t, seen, 4, netip.AddrPortFrom(a.IPv4, 7000))
+	first := recorded(t, seen, 1, a)
+	sealed := recorded(t, seen, 4, a)
 	before := counted(a, isHandshake)
 	conn := s.ListenUDP(netip.AddrPortFrom(s.IPv4, 0))
 	sent := 0
@@ -61,7 +61,7 @@ func TestStrangerGetsNoAnswer(t *testing.T) {
 		return a.Output("meshctl", "status", "--json")
 	})
 	for _, p := range seen.Stop() {
-		if p.Dst.Addr() == s.IPv4 {
+		if p.Dst.Addr() == s.IPv4 || p.Dst.Addr() == s.IPv6 {
 			t.Fatalf("a answered the stranger, after %d datagrams, with %x", sent, p.Payload)
 		}
 	}
@@ -69,14 +69,15 @@ func TestStrangerGetsNoAnswer(t *testing.T) {
 
 func isHandshake(reason string) bool { return strings.Contains(reason, "handshake") }
 
-// recorded returns the first captured datagram of a type (docs/protocol.md §3) to an endpoint.
-func recorded(t *testing.T, c *lab.Capture, kind byte, to netip.AddrPort) []byte {
+// recorded returns the first captured datagram of a type (docs/protocol.md) to a host's meshd.
+func recorded(t *testing.T, c *lab.Capture, kind byte, to *lab.Host) []byte {
 	t.Helper()
 	for _, p := range c.Packets() {
-		if p.Dst == to && len(p.Payload) > 0 && p.Payload[0] == kind {
+		here := p.Dst.Port() == 7000 && (p.Dst.Addr() == to.IPv4 || p.Dst.Addr() == to.IPv6)
+		if here && len(p.Payload) > 0 && p.Payload[0] == kind {
 			return p.Payload
 		}
 	}
-	t.Fatalf("no datagram of type %d to %v was captured", kind, to)
+	t.Fatalf("no datagram of type %d to %s was captured", kind, to.Name)
 	return nil
 }

@@ -81,10 +81,11 @@ func (p *cast) third() {
 	p.good("%d ms after `join`, a new container on c reached the one on b", time.Since(began).Milliseconds())
 	p.run(p.c, "meshctl", "peers")
 	p.run(p.b, "meshctl", "status")
-	p.b.Until("lists all three containers", func() bool {
+	p.b.Until("`meshctl leases` lists all three containers", func() bool {
 		return strings.Count(p.b.Output("meshctl", "leases", "--json"), `"container"`) == 3
 	}, func() string { return p.b.Output("meshctl", "leases") })
 	p.run(p.b, "meshctl", "leases")
+	p.say("   (A container goes by the ID that its runtime gives it: cnitool made up one for db.)")
 }
 
 func (p *cast) pairs() {
@@ -151,12 +152,13 @@ func (p *cast) ciphertext() {
 func (p *cast) crash() {
 	p.act("meshd on b is killed; the containers do not notice more than a pause")
 	before := p.web.Link() + p.db.Link()
-	pings := p.web.Start("ping", "-6", "-i", "0.1", p.db.Addr().String())
+	ping := p.web.Enter("ping", "-i", "0.1", p.db.Addr().String())
+	pings := p.a.Start(ping...)
 	replies := func() int { return strings.Count(pings.Out.String(), "seq=") }
 	wait := func(n int, what string) {
 		p.lab.Until(patience, what, func() bool { return replies() >= n }, func() string { return pings.Out.String() })
 	}
-	p.typed(p.a, "lxc-attach -n web -- ping -i 0.1 db &")
+	p.typed(p.a, strings.Join(ping, " ")+" &")
 	wait(5, "five replies before the crash")
 	p.typed(p.b, "kill -9 $(pidof meshd)")
 	p.b.Meshd().Kill9()
