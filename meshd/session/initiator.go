@@ -58,10 +58,16 @@ func (m *Machine) rest(u *pursuit) {
 // abandon stops waiting for an answer to the last message 1.
 func (m *Machine) abandon(u *pursuit) {
 	if u.exchange != nil {
-		delete(m.started, u.index)
+		m.end(u)
 		m.table.release(u.index)
-		u.exchange = nil
 	}
+}
+
+// end takes the exchange out of a pursuit; its index is the caller's now.
+func (m *Machine) end(u *pursuit) {
+	delete(m.started, u.index)
+	m.ended.add(m.now, [32]byte(u.exchange.own.ephemeral.Public))
+	u.exchange = nil
 }
 
 // hasten brings the next try forward, to a second after the last at the earliest, and begins the backoff again.
@@ -210,10 +216,7 @@ func (m *Machine) metSelf(u *pursuit, from wire.Endpoint) {
 
 // conclude makes the keypair of a handshake that we began, and sends message 3.
 func (m *Machine) conclude(u *pursuit, a agreement) {
-	// The index passes from the exchange to the keypair.
-	delete(m.started, u.index)
-	u.exchange = nil
-
+	m.end(u) // the index passes from the exchange to the keypair
 	if p := m.peers[a.peer]; p != nil && p.pending != nil && p.session.instance == a.instance {
 		// Another handshake with this peer is about to end, through another endpoint.
 		m.table.release(a.index)

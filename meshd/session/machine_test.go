@@ -289,6 +289,20 @@ func TestReplayedMessage1(t *testing.T) {
 	}
 }
 
+// Our own message 1 that comes back late is a replay too.
+func TestReflectedMessage1(t *testing.T) {
+	l := newLab(t, 14)
+	a, b := l.add(0), l.add(1)
+	first := l.record(wire.TypeHandshake1)
+	a.connect(b)
+	l.run(time.Second)
+	before := a.dh.n
+	a.HandleHandshake(a.clock(), wire.Endpoint{Addr: b.addr}, (*first)[0].bytes)
+	if out, events := a.Drain(); len(out)+len(events) != 0 || a.dh.n != before || a.Counters().HandshakeReplay.Load() != 1 {
+		t.Errorf("reflected: sent %v, events %v, %d Diffie-Hellmans, want nothing", out, events, a.dh.n-before)
+	}
+}
+
 // Messages 2 and 3 that come again change nothing. Message 3 is confirmed again, to the session's endpoint alone.
 func TestReplayedMessages2And3(t *testing.T) {
 	l := newLab(t, 11)

@@ -131,7 +131,7 @@ func (m *Machine) HandleHandshake(now time.Time, from wire.Endpoint, datagram []
 // answer itself needs Diffie-Hellman.
 func (m *Machine) handleMessage1(from wire.Endpoint, message []byte) {
 	ephemeral := [32]byte(message[:32])
-	if m.replays.seen(ephemeral) {
+	if m.replays.seen(ephemeral) || m.ended.seen(ephemeral) {
 		m.counters.HandshakeReplay.Add(1)
 		return
 	}
