@@ -119,8 +119,8 @@ func BenchmarkSealOpenInbound(b *testing.B) {
 
 // BenchmarkPublish publishes a full fdb.
 func BenchmarkPublish(b *testing.B) {
-	sw, now := newSwitch(Limits{PerPeer: DefaultLimits.FDB})
-	for i := range DefaultLimits.FDB {
+	sw, now := newSwitch(Limits{PerPeer: DefaultFDB})
+	for i := range DefaultFDB {
 		sw.Learn(now, mac(i), self)
 	}
 	for b.Loop() {

@@ -141,7 +141,7 @@ func TestBoundary(t *testing.T) {
 // testCrosses holds b against the boundary in both directions.
 func testCrosses(t *testing.T, name string, b []byte, want drop) {
 	t.Helper()
-	sw := New(Config{MTU: 1500, Boundary: testBoundary, Report: discard{}})
+	sw := New(Config{Self: self, MTU: 1500, Boundary: testBoundary, Report: discard{}})
 	now := time.Now()
 	outbound := want
 	if want == passes {

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"encoding/binary"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -24,7 +23,6 @@ func newSwitch(limits Limits) (*Switch, time.Time) {
 		Boundary: testBoundary,
 		Report:   discard{},
 		Limits:   limits,
-		Log:      slog.New(slog.DiscardHandler),
 	})
 	return sw, time.Now()
 }
@@ -152,7 +150,7 @@ func TestLearnedStationsAge(t *testing.T) {
 	for !now.After(start.Add(ageingTime + sweepInterval)) {
 		if now.Sub(start) == 200*time.Second {
 			// A frame from B.
-			sw.observe(now, *sw.shared.fdb.Load(), macB, sw.Control.peers[node1])
+			(&learner{sw: sw}).observe(now, *sw.shared.fdb.Load(), macB, sw.Control.peers[node1])
 		}
 		if now.Sub(start) < ageingTime {
 			wantBehind(t, sw, macA, node1)
@@ -243,7 +241,7 @@ func TestLimits(t *testing.T) {
 	want("a peer at its limit teaches no more", 10, 0, true, false, 2)
 	learn(7, node2)
 	want("nor does anybody when all are full", 10, 5, true, true, 4)
-	sw.observe(now, table{}, macA, p2)
+	(&learner{sw: sw}).observe(now, table{}, macA, p2)
 	want("and the frame path does not even ask", 10, 5, true, true, 5)
 	sw.Learn(now, mac(1000), node2)
 	want("but stations may move", 9, 6, false, true, 5)

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"bytes"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -38,7 +37,7 @@ func newHosts(t testing.TB, now time.Time, n, mtu int) []*host {
 	hosts := make([]*host, n)
 	for i := range hosts {
 		h := &host{member: newMember(t, byte(i+1)), tap: &recorder{}, under: &underlay{}}
-		h.sw = New(Config{Self: h.id, MTU: mtu, Boundary: testBoundary, Report: h, Log: slog.New(slog.DiscardHandler)})
+		h.sw = New(Config{Self: h.id, MTU: mtu, Boundary: testBoundary, Report: h})
 		h.out = newOutbound(h.sw, h.under)
 		h.in = h.sw.NewInbound(h.tap)
 		hosts[i] = h

@@ -16,6 +16,7 @@ const inboundBatch = 64
 // that reads datagrams.
 type Inbound struct {
 	sw      *Switch
+	learn   learner
 	tap     TAP
 	frames  [][]byte // to be written
 	buffers [][]byte // of maxFrame bytes, or nil; the first used ones hold frames to be written
@@ -27,6 +28,7 @@ type Inbound struct {
 func (s *Switch) NewInbound(tap TAP) *Inbound {
 	return &Inbound{
 		sw:      s,
+		learn:   learner{sw: s},
 		tap:     tap,
 		frames:  make([][]byte, 0, inboundBatch),
 		buffers: make([][]byte, inboundBatch),
@@ -86,7 +88,7 @@ func (in *Inbound) frame(now time.Time, p *peer, b []byte) drop {
 		// The bridge would learn that its own container is behind the TAP.
 		return dropSourceLocal
 	}
-	in.sw.observe(now, fdb, f.src, p)
+	in.learn.observe(now, fdb, f.src, p)
 	if e := fdb[f.dst]; e != nil && !e.peer.local {
 		return dropSplitHorizon
 	}

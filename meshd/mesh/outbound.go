@@ -47,6 +47,7 @@ func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error
 // outbound is the frame path from one TAP queue to the peers. It is used by one goroutine.
 type outbound struct {
 	sw     *Switch
+	learn  learner
 	under  Underlay
 	frames [][]byte        // for ReadBatch
 	queue  []wire.Datagram // sealed, to be sent
@@ -56,6 +57,7 @@ type outbound struct {
 func newOutbound(s *Switch, under Underlay) *outbound {
 	o := &outbound{
 		sw:     s,
+		learn:  learner{sw: s},
 		under:  under,
 		frames: make([][]byte, readBatch),
 		queue:  make([]wire.Datagram, 0, writeBatch),
@@ -87,7 +89,7 @@ func (o *outbound) frame(now time.Time, b []byte) drop {
 		return why
 	}
 	fdb := *o.sw.shared.fdb.Load()
-	o.sw.observe(now, fdb, f.src, o.sw.shared.local)
+	o.learn.observe(now, fdb, f.src, o.sw.shared.local)
 	if !f.dst.group() {
 		if e := fdb[f.dst]; e != nil {
 			return o.unicast(now, e.peer, b)

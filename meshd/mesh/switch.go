@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -11,12 +12,12 @@ import (
 
 // Config says what a switch is made of.
 type Config struct {
-	Self     session.NodeID // this node: what is behind the TAP
-	MTU      int            // bytes, of the overlay's interfaces
+	Self     session.NodeID // this node; must be set
+	MTU      int            // bytes, of the overlay's interfaces; must be set
 	Boundary Boundary
 	Report   Report
-	Limits   Limits // zero values mean DefaultLimits
-	Log      *slog.Logger
+	Limits   Limits       // DefaultFDB and DefaultPerPeer where zero
+	Log      *slog.Logger // none if nil
 }
 
 // Limits bound what is learned from others, who may send from any number of MACs.
@@ -25,9 +26,12 @@ type Limits struct {
 	PerPeer int // learned MACs behind one peer, or behind the TAP
 }
 
-// DefaultLimits let sixteen peers go wild at once before the others' MACs are not learned any more. The neighbour
-// table does not count.
-var DefaultLimits = Limits{FDB: 16384, PerPeer: 1024}
+// The limits by default: sixteen peers can go wild at once before the others' MACs are not learned any more. What the
+// neighbour table says does not count.
+const (
+	DefaultFDB     = 16384
+	DefaultPerPeer = 1024
+)
 
 // Report is how the frame path tells control what it noticed. It is called for frames and must not block: what does
 // not fit into its queue is dropped, and it returns false.
@@ -73,7 +77,7 @@ type shared struct {
 
 	// These do not change.
 	local    *peer     // what is behind the TAP
-	origin   time.Time // the ages of entries count from it
+	origin   time.Time // the ages of entries count from it; only differences matter
 	maxFrame int       // bytes
 
 	counters Counters // written by both
@@ -81,12 +85,14 @@ type shared struct {
 
 // New returns a switch without peers.
 func New(cfg Config) *Switch {
-	if cfg.Limits.FDB == 0 {
-		cfg.Limits.FDB = DefaultLimits.FDB
+	if cfg.Self == (session.NodeID{}) || cfg.MTU <= 0 || cfg.Report == nil {
+		panic("mesh: New needs Self, MTU and Report")
 	}
-	if cfg.Limits.PerPeer == 0 {
-		cfg.Limits.PerPeer = DefaultLimits.PerPeer
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Limits.FDB = cmp.Or(cfg.Limits.FDB, DefaultFDB)
+	cfg.Limits.PerPeer = cmp.Or(cfg.Limits.PerPeer, DefaultPerPeer)
 	sh := &shared{
 		local:    &peer{id: cfg.Self, local: true},
 		origin:   time.Now(),
@@ -115,21 +121,6 @@ func (s *Switch) check(b []byte) (frame, drop) {
 		why = s.boundary.judge(f)
 	}
 	return f, why
-}
-
-// observe notes that a frame from src came from peer p: it refreshes the entry that says so, or reports the news.
-func (s *Switch) observe(now time.Time, fdb table, src MAC, from *peer) {
-	e := fdb[src]
-	switch {
-	case e != nil && e.peer == from:
-		e.refresh(s.shared.age(now))
-	case e != nil && e.static:
-		s.drop(dropLearnStatic)
-	case from.full.Load(), e == nil && s.shared.full.Load():
-		s.drop(dropLearnLimit)
-	case !s.report.Learn(src, from.id):
-		s.drop(dropLearnQueue)
-	}
 }
 
 // age returns now as entries note it.

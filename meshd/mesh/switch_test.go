@@ -263,13 +263,39 @@ func TestALargeBatchIsWrittenInParts(t *testing.T) {
 	b.wantFrames(t, "all", frames...)
 }
 
-func TestLearnQueueFull(t *testing.T) {
+func TestReportsAreNotRepeatedFrameByFrame(t *testing.T) {
 	now := time.Now()
-	sw, _ := newSwitch(Limits{})
+	hosts := newHosts(t, now, 3, 1500)
+	a, b := hosts[0], hosts[1]
+	from := a.sw.Control.peers[b.id]
+	for _, step := range []struct {
+		after time.Duration
+		mac   MAC
+		want  int // reports so far
+	}{
+		{0, macA, 1},
+		{0, macA, 1},
+		{publishInterval - 1, macA, 1},
+		{0, macB, 2},
+		{1, macA, 3},
+		{0, macB, 3},
+	} {
+		now = now.Add(step.after)
+		a.in.learn.observe(now, table{}, step.mac, from)
+		if got := len(a.told); got != step.want {
+			t.Errorf("%+v: reports = %d, want %d", step, got, step.want)
+		}
+	}
+}
+
+func TestAReportThatFindsTheQueueFullIsMadeAgain(t *testing.T) {
+	sw, now := newSwitch(Limits{})
 	sw.report = refuse{}
-	sw.observe(now, table{}, macA, sw.shared.local)
-	if got := sw.Counters().Snapshot()["learn_queue"]; got != 1 {
-		t.Errorf("learn_queue = %d, want 1", got)
+	l := learner{sw: sw}
+	l.observe(now, table{}, macA, sw.shared.local)
+	l.observe(now, table{}, macA, sw.shared.local)
+	if got := sw.Counters().Snapshot()["learn_queue"]; got != 2 {
+		t.Errorf("learn_queue = %d, want 2", got)
 	}
 }
 
