@@ -1,0 +1,148 @@
+package attach_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"meshnet/meshd/api"
+	"meshnet/plugins/attach"
+	"meshnet/plugins/internal/meshdtest"
+)
+
+// start makes a host with a meshd, a container, and the request for its eth0.
+func start(t *testing.T, b *meshdtest.Backend) (*api.Client, attach.Request) {
+	t.Helper()
+	meshdtest.Host(t)
+	client := api.NewClient(meshdtest.Start(t, b))
+	t.Cleanup(client.Close)
+	path, _ := meshdtest.Container(t)
+	return client, attach.Request{Network: "homes", Container: "c1", IfName: "eth0", NetNS: path, Source: api.SourceManual}
+}
+
+func TestAddCheckDel(t *testing.T) {
+	b := meshdtest.New()
+	client, r := start(t, b)
+	r.MTU = 1400
+	ctx := context.Background()
+	got, err := attach.Add(ctx, client, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Container != "c1" || got.NetNS != r.NetNS || got.MTU != 1400 || got.HostName == "" || got.HostMAC == "" {
+		t.Errorf("Add = %+v", got)
+	}
+	if _, err := attach.Check(ctx, client, r); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+	for range 2 { // idempotent
+		if err := attach.Del(ctx, client, r); err != nil {
+			t.Errorf("Del = %v", err)
+		}
+	}
+	if _, err := attach.Check(ctx, client, r); err == nil || !strings.Contains(err.Error(), "no attachment c1/eth0") {
+		t.Errorf("Check after Del = %v, want an error about the attachment", err)
+	}
+	if got, want := b.Calls(), []string{"attach c1/eth0", "detach c1/eth0", "detach c1/eth0"}; !slices.Equal(got, want) {
+		t.Errorf("calls = %q, want %q", got, want)
+	}
+}
+
+// "An Add that fails leaves neither an interface nor an attachment", whichever step it is that fails.
+func TestAddUndoes(t *testing.T) {
+	rows := []struct {
+		name    string
+		change  func(*meshdtest.Backend, *attach.Request)
+		is      error
+		code    api.Code
+		calls   []string
+		message string
+	}{
+		{name: "no namespace", change: func(_ *meshdtest.Backend, r *attach.Request) { r.NetNS = "/run/netns/none" },
+			is: attach.ErrNoNamespace},
+		{name: "neither namespace nor PID", change: func(_ *meshdtest.Backend, r *attach.Request) { r.NetNS = "" },
+			message: "neither a network namespace nor a process"},
+		{name: "no such process", change: func(_ *meshdtest.Backend, r *attach.Request) { r.NetNS, r.PID = "", 1<<29 },
+			message: "process 536870912"},
+		{name: "interface exists", change: func(_ *meshdtest.Backend, r *attach.Request) { r.IfName = "lo" },
+			is: attach.ErrExists},
+		{name: "unknown network", change: func(_ *meshdtest.Backend, r *attach.Request) { r.Network = "nope" },
+			code: api.NotFound, calls: []string{"attach c1/eth0"}},
+		{name: "meshd fails", change: func(b *meshdtest.Backend, _ *attach.Request) { b.Fail = errors.New("disk full") },
+			code: api.Internal, calls: []string{"attach c1/eth0"}},
+		{name: "no bridge", change: func(b *meshdtest.Backend, _ *attach.Request) { b.Net.Bridge = "none0" },
+			is: attach.ErrInterface, calls: []string{"attach c1/eth0", "detach c1/eth0"}, message: "there is no bridge none0"},
+		{name: "bad route", change: func(b *meshdtest.Backend, _ *attach.Request) {
+			b.Routes = []api.Route{{Dst: netip.MustParsePrefix("fd09::/64"), Gateway: netip.MustParseAddr("2001:db8::1")}}
+		}, is: attach.ErrInterface, calls: []string{"attach c1/eth0", "detach c1/eth0"}},
+		{name: "no veth to adopt", change: func(_ *meshdtest.Backend, r *attach.Request) { r.HostLink = "vethNONE" },
+			is: attach.ErrInterface, calls: []string{"attach c1/eth0", "detach c1/eth0"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			b := meshdtest.New()
+			client, r := start(t, b)
+			row.change(b, &r)
+			_, err := attach.Add(context.Background(), client, r)
+			if err == nil || row.is != nil && !errors.Is(err, row.is) || !strings.Contains(err.Error(), row.message) {
+				t.Errorf("Add error = %v, want %v with %q", err, row.is, row.message)
+			}
+			if row.code != "" && api.CodeOf(err) != row.code {
+				t.Errorf("Add error = %v with code %v, want %v", err, api.CodeOf(err), row.code)
+			}
+			if calls := b.Calls(); !slices.Equal(calls, row.calls) {
+				t.Errorf("calls = %q, want %q", calls, row.calls)
+			}
+			if dev, err := os.ReadFile("/proc/thread-self/net/dev"); err != nil || strings.Contains(string(dev), "mn") {
+				t.Errorf("the host's devices are\n%s(%v), want no mn…", dev, err)
+			}
+		})
+	}
+}
+
+// "unless it was there before": a second Add for a container that is attached must not take its lease away.
+func TestAddKeepsWhatWasThere(t *testing.T) {
+	b := meshdtest.New()
+	client, r := start(t, b)
+	ctx := context.Background()
+	if _, err := attach.Add(ctx, client, r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attach.Add(ctx, client, r); !errors.Is(err, attach.ErrExists) {
+		t.Errorf("second Add error = %v, want ErrExists", err)
+	}
+	if got, want := b.Calls(), []string{"attach c1/eth0"}; !slices.Equal(got, want) {
+		t.Errorf("calls = %q, want %q", got, want)
+	}
+	if _, err := attach.Check(ctx, client, r); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+}
+
+// "The interface goes even if meshd cannot be told."
+func TestDelWithoutMeshd(t *testing.T) {
+	client, r := start(t, meshdtest.New())
+	ctx := context.Background()
+	if _, err := attach.Add(ctx, client, r); err != nil {
+		t.Fatal(err)
+	}
+	err := attach.Del(ctx, api.NewClient("/nonexistent/meshd.sock"), r)
+	if !errors.Is(err, api.ErrUnreachable) {
+		t.Errorf("Del error = %v, want ErrUnreachable", err)
+	}
+	if dev, err := os.ReadFile("/proc/thread-self/net/dev"); err != nil || strings.Contains(string(dev), "mn") {
+		t.Errorf("the host's devices are\n%s(%v), want no mn…", dev, err)
+	}
+}
+
+func TestAddWithoutMeshd(t *testing.T) {
+	_, r := start(t, meshdtest.New())
+	_, err := attach.Add(context.Background(), api.NewClient("/nonexistent/meshd.sock"), r)
+	if !errors.Is(err, api.ErrUnreachable) || !strings.Contains(err.Error(), "systemctl status meshd") {
+		t.Errorf("Add error = %v, want ErrUnreachable with a way out", err)
+	}
+}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"meshnet/meshd/api"
+	"meshnet/plugins/internal/meshdtest"
+)
+
+// TestMain lets the test binary be the plugin, when it is called by its name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "cni-meshnet" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// run is one run of the plugin, as a runtime makes it.
+type run struct {
+	command, id, netns, ifname string
+	conf                       map[string]any
+}
+
+// exec runs the plugin in the calling thread's namespace. The error is what it printed, as a *types.Error.
+func (r run) exec(t *testing.T) (stdout []byte, err error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := json.Marshal(r.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &exec.Cmd{
+		Path: self, Args: []string{"cni-meshnet"}, Stdin: bytes.NewReader(stdin), Stderr: os.Stderr,
+		Env: []string{
+			"CNI_COMMAND=" + r.command, "CNI_CONTAINERID=" + r.id, "CNI_NETNS=" + r.netns, "CNI_IFNAME=" + r.ifname,
+			"CNI_PATH=/opt/cni/bin",
+		},
+	}
+	stdout, err = cmd.Output()
+	if err == nil {
+		return stdout, nil
+	}
+	e := new(types.Error)
+	if jerr := json.Unmarshal(stdout, e); jerr != nil {
+		t.Fatalf("%s failed and printed %q, want an error as JSON", r.command, stdout)
+	}
+	return nil, e
+}
+
+// with returns r with another command.
+func (r run) with(command string) run {
+	r.command = command
+	return r
+}
+
+// set returns r with another key in its configuration; nil removes the key.
+func (r run) set(key string, value any) run {
+	conf := map[string]any{}
+	for k, v := range r.conf {
+		conf[k] = v
+	}
+	if conf[key] = value; value == nil {
+		delete(conf, key)
+	}
+	r.conf = conf
+	return r
+}
+
+// start makes a host with a meshd and a container, and the ADD for it.
+func start(t *testing.T, b *meshdtest.Backend, version string) run {
+	t.Helper()
+	meshdtest.Host(t)
+	path, _ := meshdtest.Container(t)
+	return run{"ADD", "c1", path, "eth0", map[string]any{
+		"cniVersion": version, "name": "homes", "type": "cni-meshnet",
+		"network": "homes", "socket": meshdtest.Start(t, b), "mtu": 1400,
+	}}
+}
+
+func mustExec(t *testing.T, r run) []byte {
+	t.Helper()
+	out, err := r.exec(t)
+	if err != nil {
+		t.Fatalf("%s = %v", r.command, err)
+	}
+	return out
+}
+
+func TestVersions(t *testing.T) {
+	for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+		t.Run(version, func(t *testing.T) {
+			b := meshdtest.New()
+			b.Routes = []api.Route{{Dst: netip.MustParsePrefix("fd00:9::/48"), Gateway: netip.MustParseAddr("fd00:1:2::1")}}
+			r := start(t, b, version)
+			out := mustExec(t, r)
+			checkResult(t, out, version, r.netns)
+			chained := r.set("prevResult", json.RawMessage(out))
+			if version != "0.3.1" {
+				mustExec(t, chained.with("CHECK"))
+			}
+			if version == "1.1.0" {
+				mustExec(t, r.with("STATUS"))
+			}
+			for range 2 { // "DEL is idempotent"
+				mustExec(t, chained.with("DEL"))
+			}
+			gone := chained.with("DEL")
+			gone.netns = "" // containerd's second DEL
+			mustExec(t, gone)
+			gone.netns = "/run/netns/none"
+			mustExec(t, gone)
+		})
+	}
+}
+
+// checkResult checks the result of ADD for c1/eth0.
+func checkResult(t *testing.T, out []byte, version, netns string) {
+	t.Helper()
+	var result struct {
+		CNIVersion string
+		Interfaces []types100.Interface
+		IPs        []struct {
+			Interface *int
+			Address   string
+			Gateway   string
+		}
+		Routes []struct{ Dst, GW string }
+	}
+	if err := json.Unmarshal(out, &result); err != nil {
+		t.Fatalf("ADD printed %s: %v", out, err)
+	}
+	if result.CNIVersion != version {
+		t.Errorf("cniVersion = %s, want %s", result.CNIVersion, version)
+	}
+	if len(result.Interfaces) != 2 || len(result.IPs) != 1 || len(result.Routes) != 1 {
+		t.Fatalf("ADD printed %s, want 2 interfaces, 1 address, 1 route", out)
+	}
+	host, eth0, ip := result.Interfaces[0], result.Interfaces[1], result.IPs[0]
+	if host.Sandbox != "" || host.Mac == "" || !strings.HasPrefix(host.Name, "mn") {
+		t.Errorf("host end = %+v", host)
+	}
+	if eth0.Name != "eth0" || eth0.Sandbox != netns || eth0.Mac == "" || version == "1.1.0" && eth0.Mtu != 1400 {
+		t.Errorf("container end = %+v", eth0)
+	}
+	if ip.Interface == nil || *ip.Interface != 1 || !strings.HasPrefix(ip.Address, "fd00:1:2:") || ip.Gateway != "" {
+		t.Errorf("address = %+v, want one of fd00:1:2::/48 on interface 1 without gateway", ip)
+	}
+	if r := result.Routes[0]; r.Dst != "fd00:9::/48" || r.GW != "fd00:1:2::1" {
+		t.Errorf("route = %+v, want fd00:9::/48 by fd00:1:2::1", r)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	rows := []struct {
+		name    string
+		command string
+		change  func(*meshdtest.Backend, run) run
+		code    uint
+		want    string // a part of message or details
+	}{
+		{"unknown network", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("network", "nope") },
+			types.ErrInvalidNetworkConfig, "this host is a member of homes"},
+		{"mtu of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("mtu", "1400") },
+			types.ErrDecodingFailure, "mtu"},
+		{"negative mtu", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("mtu", -1) },
+			types.ErrInvalidNetworkConfig, "mtu is -1"},
+		{"another version", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("cniVersion", "2.0.0") },
+			types.ErrIncompatibleCNIVersion, "2.0.0"},
+		{"no interface name", "ADD", func(_ *meshdtest.Backend, r run) run { r.ifname = ""; return r },
+			types.ErrInvalidEnvironmentVariables, "CNI_IFNAME"},
+		{"namespace gone", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/run/netns/none"; return r },
+			types.ErrInvalidNetNS, "there is no such network namespace"},
+		{"the host's namespace", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/proc/self/ns/net"; return r },
+			codeMeshd, "the host's own"},
+		{"interface exists", "ADD", func(_ *meshdtest.Backend, r run) run { r.ifname = "lo"; return r },
+			codeExists, "already"},
+		{"no bridge", "ADD", func(b *meshdtest.Backend, r run) run { b.Net.Bridge = "none0"; return r },
+			codeInterface, "there is no bridge none0"},
+		{"no meshd", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
+			types.ErrTryAgainLater, "is meshd running?"},
+		{"no meshd", "DEL", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
+			types.ErrTryAgainLater, "is meshd running?"},
+		{"no meshd", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
+			types.ErrPluginNotAvailable, "is meshd running?"},
+		{"unknown network", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("network", "nope") },
+			types.ErrPluginNotAvailable, "there is no network nope"},
+		{"network has failed", "STATUS", func(b *meshdtest.Backend, r run) run {
+			b.Net.State, b.Net.Error = api.NetworkFailed, "no /dev/net/tun"
+			return r
+		}, types.ErrPluginNotAvailable, "network homes is failed: no /dev/net/tun"},
+		{"meshd fails", "ADD", func(b *meshdtest.Backend, r run) run { b.Fail = errors.New("disk full"); return r },
+			codeMeshd, "disk full"},
+		{"meshd is not ready", "ADD", func(b *meshdtest.Backend, r run) run {
+			b.Fail = api.Errorf(api.Unavailable, "starting")
+			return r
+		}, types.ErrTryAgainLater, "starting"},
+		{"no prevResult", "CHECK", func(_ *meshdtest.Backend, r run) run { return r },
+			types.ErrInvalidNetworkConfig, "prevResult"},
+		{"bad prevResult", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("prevResult", map[string]any{"ips": 3}) },
+			types.ErrDecodingFailure, "prevResult"},
+	}
+	for _, row := range rows {
+		t.Run(row.command+" "+row.name, func(t *testing.T) {
+			b := meshdtest.New()
+			r := row.change(b, start(t, b, "1.1.0").with(row.command))
+			_, err := r.exec(t)
+			var e *types.Error
+			if !errors.As(err, &e) || e.Code != row.code || !strings.Contains(e.Msg+"; "+e.Details, row.want) {
+				t.Errorf("%s = %+v, want code %d with %q", row.command, err, row.code, row.want)
+			}
+		})
+	}
+}
+
+func TestCheckFindsDamage(t *testing.T) {
+	b := meshdtest.New()
+	r := start(t, b, "1.1.0")
+	r = r.set("prevResult", json.RawMessage(mustExec(t, r))).with("CHECK")
+	if out, err := exec.Command("nsenter", "--net="+r.netns, "ip", "-6", "addr", "flush", "dev", "eth0", "scope", "global").CombinedOutput(); err != nil {
+		t.Fatalf("removing the address: %v: %s", err, out)
+	}
+	_, err := r.exec(t)
+	var e *types.Error
+	if !errors.As(err, &e) || e.Code != codeCheck || !strings.Contains(e.Msg, "lacks address") {
+		t.Errorf("CHECK = %v, want code %d about an address", err, codeCheck)
+	}
+}
+
+// "prevResult passed through and extended when chained."
+func TestChained(t *testing.T) {
+	r := start(t, meshdtest.New(), "1.0.0").set("prevResult", map[string]any{
+		"cniVersion": "1.0.0",
+		"interfaces": []any{map[string]any{"name": "net1", "sandbox": "/x"}},
+		"ips":        []any{map[string]any{"interface": 0, "address": "192.0.2.5/24", "gateway": "192.0.2.1"}},
+		"routes":     []any{map[string]any{"dst": "0.0.0.0/0"}},
+		"dns":        map[string]any{"nameservers": []any{"192.0.2.53"}},
+	})
+	result, err := types100.NewResult(mustExec(t, r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := result.(*types100.Result)
+	var names []string
+	for _, i := range got.Interfaces {
+		names = append(names, i.Name)
+	}
+	if len(names) != 3 || names[0] != "net1" || names[2] != "eth0" {
+		t.Errorf("interfaces = %v, want net1, the host end, eth0", names)
+	}
+	if len(got.IPs) != 2 || *got.IPs[0].Interface != 0 || *got.IPs[1].Interface != 2 {
+		t.Errorf("ips = %v, want that of net1 on interface 0 and ours on 2", got.IPs)
+	}
+	if len(got.Routes) != 1 || !slices.Equal(got.DNS.Nameservers, []string{"192.0.2.53"}) {
+		t.Errorf("routes = %v, dns = %v, want those of prevResult", got.Routes, got.DNS)
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	out := mustExec(t, run{command: "VERSION", conf: map[string]any{"cniVersion": "1.0.0"}})
+	if want := `"supportedVersions":["0.3.1","0.4.0","1.0.0","1.1.0"]`; !strings.Contains(string(out), want) {
+		t.Errorf("VERSION printed %s, want %s", out, want)
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(`{"cniVersion":"1.0.0","name":"homes","type":"cni-meshnet","network":"homes","mtu":1400}`))
+	f.Add([]byte(`{"cniVersion":"0.4.0","prevResult":{"ips":[{"version":"6","address":"fd00::1/64"}]}}`))
+	f.Add([]byte(`{"mtu":1e99}`))
+	f.Fuzz(func(t *testing.T, stdin []byte) {
+		c, err := parseConfig(stdin)
+		if err == nil {
+			err = c.parsePrev()
+		}
+		if err != nil && !errors.As(err, new(*types.Error)) {
+			t.Errorf("error %v of %q has no code", err, stdin)
+		}
+		if err == nil && c.prev != nil {
+			c.macOf("eth0")
+			if _, err := c.prev.GetAsVersion("1.1.0"); err != nil {
+				t.Error(fmt.Errorf("prevResult of %q: %w", stdin, err))
+			}
+		}
+	})
+}
