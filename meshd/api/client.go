@@ -196,7 +196,7 @@ func (c *Client) unreachable(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: nobody listens on %s; meshd has ended (systemctl status meshd)", ErrUnreachable, c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: no permission for %s; be root or a member of group %s", ErrUnreachable, c.socket, DefaultGroup)
+		return fmt.Errorf("%w: %s: permission denied; be root or a member of group %s", ErrUnreachable, c.socket, DefaultGroup)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"meshnet/meshd/api"
+	"meshnet/meshd/token"
+	"meshnet/plugins/attach"
+)
+
+func attachCommand(c *cli) *cobra.Command {
+	var r attach.Request
+	cmd := &cobra.Command{
+		Use:   "attach --netns PATH | --pid PID  --container ID [NAME]",
+		Short: "Attach a container to a network",
+		Long: `DESCRIPTION
+  Give the network namespace of a container an interface on the overlay, with its address and routes. For containers of
+  runtimes that call neither cni-meshnet nor lxc-hook: systemd-nspawn, plain namespaces. NAME is the network; it may be
+  left out if there is only one.
+
+  The address belongs to (network, host, container, interface): attached again under the same names, a container has the
+  same address again.
+
+` + footer,
+		Example: `  ip netns add web && meshctl attach --netns /run/netns/web --container web
+  meshctl attach --pid "$(machinectl show -p Leader --value web)" --container web --ifname mesh0 home`,
+		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkTarget(cmd, r); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("mtu") {
+				if err := token.CheckMTU(r.MTU); err != nil {
+					return usageError{err}
+				}
+			}
+			r.Network, r.Source = optional(args), api.SourceManual
+			result, err := attach.Add(cmd.Context(), c.client(), r)
+			if err != nil {
+				return fmt.Errorf("attaching %s/%s: %w", r.Container, r.IfName, err)
+			}
+			if c.json {
+				return c.printJSON(result.Attachment)
+			}
+			return c.attached(result.Attachment)
+		},
+	}
+	targetFlags(cmd, &r)
+	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the interface in `bytes` (default the network's)")
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+func detachCommand(c *cli) *cobra.Command {
+	var r attach.Request
+	cmd := &cobra.Command{
+		Use:   "detach [--netns PATH | --pid PID]  --container ID [NAME]",
+		Short: "Detach a container from a network",
+		Long: `DESCRIPTION
+  Remove the interface that attach made, and release its address. That there is nothing to detach is no failure. The
+  namespace may be gone already. NAME is the network; without it, whichever the container is attached to.
+
+` + footer,
+		Example: `  meshctl detach --container web`,
+		Args:    checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkNames(r); err != nil {
+				return err
+			}
+			r.Network, r.Source = optional(args), api.SourceManual
+			if err := attach.Del(cmd.Context(), c.client(), r); err != nil {
+				return fmt.Errorf("detaching %s/%s: %w", r.Container, r.IfName, err)
+			}
+			return nil
+		},
+	}
+	targetFlags(cmd, &r)
+	return cmd
+}
+
+// targetFlags are the flags that say which interface of which container.
+func targetFlags(cmd *cobra.Command, r *attach.Request) {
+	cmd.Flags().StringVar(&r.Container, "container", "", "`ID` of the container, unique on this host")
+	cmd.Flags().StringVar(&r.IfName, "ifname", "eth0", "`name` of the interface inside the container")
+	cmd.Flags().StringVar(&r.NetNS, "netns", "", "`path` of the container's network namespace")
+	cmd.Flags().IntVar(&r.PID, "pid", 0, "ID of a `process` in the container's network namespace")
+}
+
+// checkTarget says whether the flags name a container and its network namespace.
+func checkTarget(cmd *cobra.Command, r attach.Request) error {
+	if r.NetNS == "" && r.PID == 0 {
+		return usagef("one of --netns and --pid is needed; see %s --help", cmd.CommandPath())
+	}
+	return checkNames(r)
+}
+
+// checkNames says whether the flags name a container and its interface, and contradict each other nowhere.
+func checkNames(r attach.Request) error {
+	if r.NetNS != "" && r.PID != 0 {
+		return usagef("--netns and --pid say the same; give one")
+	}
+	if r.PID < 0 {
+		return usagef("--pid: %d is not a process ID", r.PID)
+	}
+	if r.Container == "" {
+		return usagef("--container is needed")
+	}
+	if err := api.CheckContainer(r.Container); err != nil {
+		return usagef("--container: %w", err)
+	}
+	if err := token.CheckIfName(r.IfName); err != nil {
+		return usagef("--ifname: %w", err)
+	}
+	return nil
+}
+
+// attached prints what a container got.
+func (c *cli) attached(a api.Attachment) error {
+	addresses := make([]string, len(a.Addresses))
+	for i, p := range a.Addresses {
+		addresses[i] = p.String()
+	}
+	_, err := fmt.Fprintf(c.stdout, "%s/%s on %s: %s %s\n", a.Container, a.IfName, a.Network, strings.Join(addresses, " "), a.MAC)
+	return err
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"meshnet/meshd/api"
+	"meshnet/meshd/config"
+	"meshnet/meshd/token"
+)
+
+// networkCommand is the group of commands about membership.
+func networkCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "network",
+		Short: "Create, join, list and leave networks",
+		Long: `DESCRIPTION
+  Create a network on the first host and join it on the others with the token that create prints. Only root may create,
+  join, leave, and see a token.
+
+` + footer,
+		Args: checked(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("network needs a command: create, join, list, show, token or leave")
+		},
+	}
+	cmd.AddCommand(createCommand(c), joinCommand(c), listCommand(c), showCommand(c), tokenCommand(c), leaveCommand(c))
+	return cmd
+}
+
+func createCommand(c *cli) *cobra.Command {
+	var r api.CreateRequest
+	var ipv6, pskFile string
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a network and print its token",
+		Long: `DESCRIPTION
+  Make a network with this host as its first member, and print its token on standard output, alone. The token is a
+  secret: whoever has it can join. "meshctl network token NAME" prints it again.
+
+  NAME is 1 to 32 of a-z, 0-9 and '-'.
+
+  Without --psk-file the network's key is random, which is best. With it, the key is the file's 64 hexadecimal digits or
+  43 characters of base64 (see meshctl genkey), or else made from the file's passphrase of 8 to 512 characters; hosts
+  whose configuration file has the same name and PSK are in the same network.
+
+  Others reach this host at the addresses of its interfaces. Behind a NAT, say with --endpoint where it forwards to.
+
+` + footer,
+		Example: `  meshctl network create home > token
+  meshctl network create home --bridge lxcbr0 --endpoint a.example.net:7000`,
+		Args: checked(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			r.Name = args[0]
+			if err := token.CheckName(r.Name); err != nil {
+				return usageError{err}
+			}
+			if r.IPv6, err = parsePrefix(ipv6); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("mtu") {
+				if err := token.CheckMTU(r.MTU); err != nil {
+					return usageError{err}
+				}
+			}
+			if pskFile != "" {
+				if r.PSK, err = c.secret(pskFile); err != nil {
+					return fmt.Errorf("reading the PSK: %w", err)
+				}
+			}
+			created, err := c.client().Create(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v\non other hosts: meshctl network join TOKEN\n",
+				created.Network.Name, created.Network.Bridge, created.Network.IPv6)
+			_, err = fmt.Fprintln(c.stdout, created.Token)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&ipv6, "ipv6", "", "IPv6 `prefix` of the overlay, /32 to /64 (default a ULA made from the network's ID)")
+	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the overlay in `bytes`, 1280 to 9216 (default 1500)")
+	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
+	memberFlags(cmd, &r.Bridge, &r.Endpoints)
+	return cmd
+}
+
+// memberFlags are the flags about this host as a member.
+func memberFlags(cmd *cobra.Command, bridge *string, endpoints *[]string) {
+	cmd.Flags().StringVar(bridge, "bridge", "", "put containers into bridge `ifname`; one that exists is used as it is\n"+
+		"(default mesh0, mesh1, …, made by meshd)")
+	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
+}
+
+// parsePrefix reads --ipv6.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if s == "" {
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, usagef("--ipv6: %q is not a prefix such as fd12:3456:789a::/48", s)
+	}
+	if err := token.CheckIPv6(p); err != nil {
+		return p, usagef("--ipv6: %w", err)
+	}
+	return p, nil
+}
+
+// secret reads a key or token from a file, or from standard input if path is "-".
+func (c *cli) secret(path string) (string, error) {
+	if path != "-" {
+		b, err := config.ReadSecret(path)
+		return string(b), err
+	}
+	b, err := io.ReadAll(io.LimitReader(c.stdin, api.MaxBody))
+	return string(b), err
+}
+
+func joinCommand(c *cli) *cobra.Command {
+	var r api.JoinRequest
+	var file string
+	cmd := &cobra.Command{
+		Use:   "join TOKEN | --token-file FILE",
+		Short: "Join a network",
+		Long: `DESCRIPTION
+  Make this host a member of the network whose token it is. join waits until a member answers, and changes nothing if
+  none does within 15 seconds. Joining a network again changes nothing.
+
+  A token is a secret, and other users of this host can see the arguments of a running command. Where that matters, use
+  --token-file.
+
+` + footer,
+		Example: `  meshctl network join --token-file token
+  ssh a.example.net meshctl network token home | meshctl network join --token-file -
+  meshctl network join meshnet1_AQRob21l…`,
+		Args: checked(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (file != "") {
+				return usagef("give either TOKEN or --token-file")
+			}
+			r.Token = optional(args)
+			if file != "" {
+				text, err := c.secret(file)
+				if err != nil {
+					return fmt.Errorf("reading the token: %w", err)
+				}
+				r.Token = text
+			}
+			r.Token = strings.TrimSpace(r.Token)
+			if _, err := token.Parse(r.Token); err != nil {
+				return err
+			}
+			n, err := c.client().Join(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "joined %s: bridge %s, prefix %v, %s\n", n.Name, n.Bridge, n.IPv6, peerCount(n))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "token-file", "", "`file` with the token; - is standard input")
+	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
+	memberFlags(cmd, &r.Bridge, &r.Endpoints)
+	return cmd
+}
+
+func listCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the networks of this host",
+		Long: `DESCRIPTION
+  Print a table of the networks that this host is a member of.
+
+` + footer,
+		Args: checked(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			networks, err := c.client().Networks(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(api.NetworkList{Networks: networks})
+			}
+			return c.networkTable(networks)
+		},
+	}
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+func showCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one network",
+		Long: `DESCRIPTION
+  Print all that meshd knows of a network, but for its members (meshctl peers) and containers (meshctl leases).
+
+` + footer,
+		Args:              checked(cobra.ExactArgs(1)),
+		ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := c.client().Network(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(n)
+			}
+			return c.networkDetails(n)
+		},
+	}
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+func tokenCommand(c *cli) *cobra.Command {
+	var endpoints []string
+	cmd := &cobra.Command{
+		Use:   "token NAME",
+		Short: "Print a network's token",
+		Long: `DESCRIPTION
+  Print a token of the network on standard output, for a host that shall join. It carries endpoints at which members can
+  be reached now, this host first, or those that --endpoint says. It is a secret.
+
+` + footer,
+		Example: `  meshctl network token home | ssh b.example.net meshctl network join --token-file -`,
+		Args:    checked(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := c.client().Token(cmd.Context(), args[0], endpoints...)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.stdout, text)
+			return err
+		},
+	}
+	cmd.Flags().StringArrayVar(&endpoints, "endpoint", nil, "`host:port` of a member, to be in the token; repeatable, at most 8")
+	return cmd
+}
+
+func leaveCommand(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "leave NAME",
+		Short: "Leave a network",
+		Long: `DESCRIPTION
+  Tell the other members, take down the network on this host, and forget its keys and leases. Its containers lose the
+  network. A bridge that meshd made is removed. To come back, join again: this host is then a new member.
+
+` + footer,
+		Args: checked(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.client().Leave(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "left %s\n", args[0])
+			return nil
+		},
+	}
+}

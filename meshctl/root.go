@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meshnet/meshd/api"
+)
+
+// cli is what all commands share.
+type cli struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time // for ages in tables
+	socket         string
+	json           bool
+}
+
+// newRoot returns the command with all its subcommands.
+func newRoot(c *cli) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "meshctl",
+		Short: "Control the networks of this host",
+		Long: `DESCRIPTION
+  meshctl asks the meshd of this host to create, join and leave networks, shows their state, and attaches containers to
+  them. One network is one encrypted Ethernet segment; every host may be in several.
+
+` + footer,
+		Example: `  meshctl network create home                 # on the first host: prints a token
+  meshctl network join --token-file token     # on every other host
+  meshctl status`,
+		Args:              checked(cobra.NoArgs),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&c.socket, "socket", cmp.Or(os.Getenv("MESHNET_SOCKET"), api.DefaultSocket),
+		"meshd's Unix `socket`")
+	root.PersistentFlags().Lookup("socket").DefValue = api.DefaultSocket // help does not depend on the environment
+	root.AddCommand(
+		networkCommand(c), statusCommand(c), peersCommand(c), leasesCommand(c), attachCommand(c), detachCommand(c),
+		genkeyCommand(c), importCommand(c), versionCommand(c), completionCommand(c),
+	)
+	return root
+}
+
+// footer ends the long help of every command.
+const footer = `EXIT CODES
+  0  done
+  1  failed
+  2  wrong usage
+  3  meshd is not reachable
+
+FILES
+  /run/meshnet/meshd.sock   meshd's socket, or what $MESHNET_SOCKET or --socket says`
+
+// client returns a client of the meshd that the flags say.
+func (c *cli) client() *api.Client { return api.NewClient(c.socket) }
+
+// jsonFlag gives a command the flag --json.
+func (c *cli) jsonFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON, for programs; fields are only ever added")
+}
+
+// printJSON prints v.
+func (c *cli) printJSON(v any) error {
+	e := json.NewEncoder(c.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// optional returns the only argument, or "" if there is none.
+func optional(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// completeNetworks completes the first argument with the names of the networks.
+func (c *cli) completeNetworks(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	networks, err := c.client().Networks(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]string, len(networks))
+	for i, n := range networks {
+		names[i] = n.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"meshnet/meshd/api"
+)
+
+func statusCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show meshd and its networks",
+		Long: `DESCRIPTION
+  Print how meshd and each of its networks are: bridge, prefix, members, containers, traffic, and what needs attention.
+  With --json there are also counters for each reason that a frame or datagram was dropped for.
+
+` + footer,
+		Args: checked(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(s)
+			}
+			return c.status(s)
+		},
+	}
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+func peersCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "peers [NAME]",
+		Short: "List the other members of the networks",
+		Long: `DESCRIPTION
+  Print a table of the other members of a network, or of all networks.
+
+  STATE is up (there is a session), connecting (there is none yet), suspect (other members have doubts), down (nobody
+  hears it) or left. SESSION is the age of the session, HEARD how long ago the last datagram came.
+
+` + footer,
+		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			peers, err := c.client().Peers(cmd.Context(), optional(args))
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(api.PeerList{Peers: peers})
+			}
+			return c.peerTable(peers)
+		},
+	}
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+func leasesCommand(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "leases [NAME]",
+		Short: "List the containers of all hosts",
+		Long: `DESCRIPTION
+  Print a table of every container interface of a network, or of all networks, on every host.
+
+  STATE is that of the container's host, as in meshctl peers; the containers of this host are marked with a '*'.
+
+` + footer,
+		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			leases, err := c.client().Leases(cmd.Context(), optional(args))
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(api.LeaseList{Leases: leases})
+			}
+			return c.leaseTable(leases)
+		},
+	}
+	c.jsonFlag(cmd)
+	return cmd
+}
+
+// status prints the state for people.
+func (c *cli) status(s api.Status) error {
+	listen := make([]string, len(s.Listen))
+	for i, l := range s.Listen {
+		listen[i] = l.String()
+	}
+	fmt.Fprintf(c.stdout, "meshd %s on %s, started %s ago, UDP %s\n",
+		s.Version, s.NodeName, age(c.now(), s.Started), strings.Join(listen, " "))
+	for _, w := range s.Warnings {
+		fmt.Fprintf(c.stdout, "  warning: %s\n", w)
+	}
+	if len(s.Networks) == 0 {
+		fmt.Fprint(c.stdout, "\nno networks; meshctl network create NAME, or meshctl network join TOKEN\n")
+	}
+	for _, n := range s.Networks {
+		fmt.Fprintln(c.stdout)
+		if err := c.networkSummary(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// networkSummary prints what matters of a network.
+func (c *cli) networkSummary(n api.Network) error {
+	fmt.Fprintf(c.stdout, "%s: %s\n", n.Name, n.State)
+	t := newTable(c.stdout)
+	if n.Error != "" {
+		t.row("  error", n.Error)
+	}
+	t.row("  bridge", fmt.Sprintf("%s, MTU %d", n.Bridge, n.MTU))
+	t.row("  prefix", n.IPv6.String())
+	t.row("  peers", peerCount(n))
+	t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))
+	t.row("  traffic", fmt.Sprintf("%s in, %s out", size(n.RXBytes), size(n.TXBytes)))
+	for _, w := range n.Warnings {
+		t.row("  warning", w)
+	}
+	return t.flush()
+}
+
+// networkDetails prints everything about a network.
+func (c *cli) networkDetails(n api.Network) error {
+	made := "of others"
+	if n.BridgeOwned {
+		made = "made by meshd"
+	}
+	endpoints := make([]string, len(n.Endpoints))
+	for i, e := range n.Endpoints {
+		endpoints[i] = e.String()
+	}
+	if err := c.networkSummary(n); err != nil {
+		return err
+	}
+	t := newTable(c.stdout)
+	t.row("  network ID", n.ID)
+	t.row("  this host", n.NodeName)
+	t.row("  identity", n.NodeID)
+	t.row("  the bridge is", made)
+	t.row("  TAP", n.TAP)
+	t.row("  created here", yesNo(n.Created))
+	t.row("  reachable at", strings.Join(endpoints, " "))
+	return t.flush()
+}
+
+// peerCount says how many peers there are.
+func peerCount(n api.Network) string {
+	if n.Peers.Total == 0 {
+		return "none yet"
+	}
+	return fmt.Sprintf("%d of %d up", n.Peers.Up, n.Peers.Total)
+}

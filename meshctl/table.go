@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"meshnet/meshd/api"
+)
+
+// table aligns columns.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(out io.Writer) table { return table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)} }
+
+// row writes one row. What comes from other hosts has been checked by meshd, but a table is no place for control
+// characters anyway.
+func (t table) row(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = strings.Map(func(c rune) rune {
+			if c < ' ' || c == 0x7f {
+				return '?'
+			}
+			return c
+		}, cell)
+	}
+	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+func (t table) flush() error { return t.w.Flush() }
+
+func (c *cli) networkTable(networks []api.Network) error {
+	t := newTable(c.stdout)
+	t.row("NETWORK", "STATE", "BRIDGE", "PREFIX", "PEERS", "CONTAINERS")
+	for _, n := range networks {
+		t.row(n.Name, string(n.State), n.Bridge, n.IPv6.String(), fmt.Sprintf("%d/%d", n.Peers.Up, n.Peers.Total),
+			fmt.Sprint(n.Attachments))
+	}
+	return t.flush()
+}
+
+func (c *cli) peerTable(peers []api.Peer) error {
+	t := newTable(c.stdout)
+	t.row("NETWORK", "PEER", "STATE", "ENDPOINT", "SESSION", "HEARD", "RX", "TX", "CONTAINERS", "ID")
+	now := c.now()
+	for _, p := range peers {
+		t.row(p.Network, dash(p.Name), string(p.State), endpoint(p.Endpoint), age(now, p.Established), age(now, p.LastReceived),
+			size(p.RXBytes), size(p.TXBytes), fmt.Sprint(p.Attachments), p.ID[:min(10, len(p.ID))])
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, p := range peers {
+		for _, w := range p.Warnings {
+			fmt.Fprintf(c.stdout, "warning: %s: %s\n", p.Name, w)
+		}
+	}
+	return nil
+}
+
+func (c *cli) leaseTable(leases []api.Lease) error {
+	t := newTable(c.stdout)
+	t.row("NETWORK", "CONTAINER", "INTERFACE", "ADDRESS", "MAC", "HOST", "STATE")
+	for _, l := range leases {
+		addresses := make([]string, len(l.Addresses))
+		for i, a := range l.Addresses {
+			addresses[i] = a.String()
+		}
+		host := dash(l.Node)
+		if l.Local {
+			host += "*"
+		}
+		t.row(l.Network, l.Container, l.IfName, dash(strings.Join(addresses, " ")), l.MAC.String(), host, string(l.State))
+	}
+	return t.flush()
+}
+
+// age returns how long ago t was, in its two largest units; "-" if there is no t.
+func age(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	s := max(int64(now.Sub(t)/time.Second), 0)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+}
+
+// size returns a number of bytes with three digits and a binary unit.
+func size(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, units := float64(n), "KMGTPE"
+	i := -1
+	for f >= 1024 && i < len(units)-1 {
+		f /= 1024
+		i++
+	}
+	if f < 10 {
+		return fmt.Sprintf("%.1f %ciB", f, units[i])
+	}
+	return fmt.Sprintf("%.0f %ciB", f, units[i])
+}
+
+func endpoint(e netip.AddrPort) string {
+	if !e.IsValid() {
+		return "-"
+	}
+	return e.String()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
