@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestUsage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bad.toml")
+	if err := os.WriteFile(file, []byte("listn = [\":7000\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		args []string
+		code int
+		says string // on stdout for code 0, else on stderr
+	}{
+		{"help", []string{"--help"}, exitDone, "--listen ADDR:PORT"},
+		{"version", []string{"--version"}, exitDone, "meshd devel"},
+		{"unknown flag", []string{"--listne", ":7000"}, exitUsage, "-listne"},
+		{"argument too much", []string{"start"}, exitUsage, `"start"`},
+		{"bad name", []string{"--name", "a b"}, exitUsage, "a b"},
+		{"bad level", []string{"--log-level", "loud"}, exitUsage, "loud"},
+		{"no file", []string{"--config", "/nonexistent"}, exitUsage, "/nonexistent"},
+		{"bad file", []string{"--config", file}, exitUsage, "listn"},
+		{"bad listen address", []string{"--state", t.TempDir(), "--listen", "example.org:7000"}, exitFailed, "example.org"},
+		{"state is a file", []string{"--state", file, "--listen", "127.0.0.1:0"}, exitFailed, file},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if code := run(tt.args, &stdout, &stderr); code != tt.code {
+				t.Errorf("run(%q) = %d, want %d", tt.args, code, tt.code)
+			}
+			out := stderr.String()
+			if tt.code == exitDone {
+				out = stdout.String()
+			}
+			if !strings.Contains(out, tt.says) {
+				t.Errorf("run(%q) says %q, want something with %q", tt.args, out, tt.says)
+			}
+		})
+	}
+}
+
+// "What the command line says too is taken from there."
+func TestCommandLineWins(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "meshd.toml")
+	text := "name = \"fromfile\"\nlisten = [\":1\"]\nsocket = \"/file.sock\"\nlog_level = \"debug\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	opts, err := parseOptions([]string{"--config", file, "--name", "line", "--listen", ":2", "--listen", ":3"}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opts.Name != "line" || !slices.Equal(opts.Listen, []string{":2", ":3"}) || opts.Socket != "/file.sock" || opts.LogLevel >= 0 {
+		t.Errorf("options = %+v, want name and listen of the command line, socket and level of the file", opts)
+	}
+}
