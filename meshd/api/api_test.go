@@ -1,0 +1,390 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fake is a Backend with fixed answers that notes what it is asked.
+type fake struct {
+	mu       sync.Mutex
+	calls    []string
+	networks []string
+	err      error
+}
+
+func (f *fake) note(format string, args ...any) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+	return f.err
+}
+
+// taken returns the calls since the last taken.
+func (f *fake) taken() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+func (f *fake) Status(context.Context) (Status, error) {
+	return Status{Version: "1", Networks: []Network{{Name: "home"}}}, f.note("Status")
+}
+
+func (f *fake) Networks(context.Context) ([]Network, error) {
+	var l []Network
+	for _, n := range f.networks {
+		l = append(l, Network{Name: n, IPv6: prefix})
+	}
+	return l, f.err
+}
+
+func (f *fake) Network(_ context.Context, name string) (Network, error) {
+	return Network{Name: name}, f.note("Network %s", name)
+}
+
+func (f *fake) Create(_ context.Context, r CreateRequest) (Created, error) {
+	return Created{Network: Network{Name: r.Name}, Token: "t"}, f.note("Create %+v", r)
+}
+
+func (f *fake) Join(_ context.Context, r JoinRequest) (Network, error) {
+	return Network{Name: "home"}, f.note("Join %+v", r)
+}
+
+func (f *fake) Leave(_ context.Context, name string) error { return f.note("Leave %s", name) }
+
+func (f *fake) Token(_ context.Context, name string, endpoints []string) (string, error) {
+	return "t", f.note("Token %s %v", name, endpoints)
+}
+
+func (f *fake) Peers(_ context.Context, name string) ([]Peer, error) {
+	return nil, f.note("Peers %q", name)
+}
+
+func (f *fake) Leases(_ context.Context, name string) ([]Lease, error) {
+	return []Lease{{Network: "home", Container: "c", MAC: MAC{2}}}, f.note("Leases %q", name)
+}
+
+func (f *fake) Attachments(_ context.Context, name string) ([]Attachment, error) {
+	return []Attachment{attachment}, f.note("Attachments %q", name)
+}
+
+func (f *fake) Attach(_ context.Context, r AttachRequest) (Attachment, error) {
+	return attachment, f.note("Attach %+v", r)
+}
+
+func (f *fake) Detach(_ context.Context, r DetachRequest) (bool, error) {
+	return r.Network == "home", f.note("Detach %+v", r)
+}
+
+var (
+	prefix     = netip.MustParsePrefix("fd00::/64")
+	attachment = Attachment{
+		Network: "home", Container: "c", IfName: "eth0", Bridge: "mesh0", MTU: 1500, MAC: MAC{2, 0, 0, 0, 0, 1},
+		Addresses: []netip.Prefix{netip.MustParsePrefix("fd00::1/64")},
+		Routes:    []Route{{Dst: netip.MustParsePrefix("fd01::/48"), Gateway: netip.MustParseAddr("fd00::2")}},
+		Source:    SourceCNI, Created: time.Unix(1700000000, 0).UTC(),
+	}
+	quiet = slog.New(slog.DiscardHandler)
+)
+
+// serve serves f until the test ends, and returns the socket's path.
+func serve(t *testing.T, f *fake) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "meshd.sock")
+	l, err := Listen(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- NewServer(f, quiet).Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve error = %v", err)
+		}
+	})
+	return path
+}
+
+// "Every call": each method of Client reaches its method of Backend, and the answer comes back whole.
+func TestCalls(t *testing.T) {
+	f := &fake{networks: []string{"home"}}
+	c := NewClient(serve(t, f))
+	defer c.Close()
+	ctx := context.Background()
+	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c"}
+	key := func(network string) AttachRequest {
+		return AttachRequest{Network: network, Container: "c", IfName: "eth0", AttachOptions: attach}
+	}
+	for _, tt := range []struct {
+		name string
+		call func() (any, error)
+		want any
+		asks string
+	}{
+		{"status", func() (any, error) { return c.Status(ctx) },
+			Status{Version: "1", Networks: []Network{{Name: "home"}}}.filled(), "Status"},
+		{"networks", func() (any, error) { return c.Networks(ctx) }, []Network{Network{Name: "home", IPv6: prefix}.filled()}, ""},
+		{"network", func() (any, error) { return c.Network(ctx, "home") }, Network{Name: "home"}.filled(), "Network home"},
+		{"create", func() (any, error) {
+			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b",
+				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n"})
+		}, Created{Network: Network{Name: "home"}.filled(), Token: "t"},
+			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b PSK:12345678 Endpoints:[a:1] NodeName:n}"},
+		{"join", func() (any, error) {
+			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true})
+		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b Endpoints:[a:1] NodeName: NoWait:true}"},
+		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home") }, nil, "Leave home"},
+		{"token", func() (any, error) { return c.Token(ctx, "home") }, "t", "Token home []"},
+		{"token with endpoints", func() (any, error) { return c.Token(ctx, "home", "a:1", "[::1]:2") }, "t", "Token home [a:1 [::1]:2]"},
+		{"peers", func() (any, error) { return c.Peers(ctx, "home") }, []Peer{}, `Peers "home"`},
+		{"peers of all", func() (any, error) { return c.Peers(ctx, "") }, []Peer{}, `Peers ""`},
+		{"leases", func() (any, error) { return c.Leases(ctx, "home") },
+			[]Lease{Lease{Network: "home", Container: "c", MAC: MAC{2}}.filled()}, `Leases "home"`},
+		{"attachments of all", func() (any, error) { return c.Attachments(ctx, "") }, []Attachment{attachment}, `Attachments ""`},
+		{"attach", func() (any, error) { return c.Attach(ctx, key("home")) }, attachment, fmt.Sprintf("Attach %+v", key("home"))},
+		{"attach to the only one", func() (any, error) { return c.Attach(ctx, key("")) }, attachment, fmt.Sprintf("Attach %+v", key("home"))},
+		{"attach with defaults", func() (any, error) {
+			return c.Attach(ctx, AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0"})
+		}, attachment, fmt.Sprintf("Attach %+v", AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0",
+			AttachOptions: AttachOptions{Source: SourceManual}})},
+		{"detach", func() (any, error) { return c.Detach(ctx, DetachRequest{"home", "c", "eth0"}) }, true,
+			"Detach {Network:home Container:c IfName:eth0}"},
+		{"detach of another", func() (any, error) { return c.Detach(ctx, DetachRequest{"other", "c", "eth0"}) }, false,
+			"Detach {Network:other Container:c IfName:eth0}"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f.taken()
+			got, err := tt.call()
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, tt.want)
+			}
+			if calls := strings.Join(f.taken(), "; "); calls != tt.asks {
+				t.Errorf("backend was asked %s\nwant %s", calls, tt.asks)
+			}
+		})
+	}
+}
+
+// "PUT and DELETE under /v1/attachments mean the only network there is (PUT), or whichever holds the attachment."
+func TestNoNetworkNamed(t *testing.T) {
+	ctx := context.Background()
+	f := &fake{}
+	c := NewClient(serve(t, f))
+	defer c.Close()
+	if _, err := c.Attach(ctx, AttachRequest{Container: "c", IfName: "eth0"}); CodeOf(err) != NotFound || !strings.Contains(err.Error(), "in no network") {
+		t.Errorf("Attach without networks error = %v, want not_found", err)
+	}
+	if done, err := c.Detach(ctx, DetachRequest{Container: "c", IfName: "eth0"}); done || err != nil {
+		t.Errorf("Detach without networks = %v, %v, want false", done, err)
+	}
+	f.networks = []string{"away", "home"}
+	if _, err := c.Attach(ctx, AttachRequest{Container: "c", IfName: "eth0"}); CodeOf(err) != Invalid || !strings.Contains(err.Error(), "(away, home)") {
+		t.Errorf("Attach with two networks error = %v, want one that names them", err)
+	}
+	f.taken()
+	if done, err := c.Detach(ctx, DetachRequest{Container: "c", IfName: "eth0"}); !done || err != nil || len(f.taken()) != 2 {
+		t.Errorf("Detach with two networks = %v, %v, want true after asking both", done, err)
+	}
+}
+
+// Each code travels as its status and comes back as itself.
+func TestErrorCodes(t *testing.T) {
+	f := &fake{}
+	path := serve(t, f)
+	c := NewClient(path)
+	defer c.Close()
+	for _, tt := range []struct {
+		err     error
+		code    Code
+		status  int
+		message string
+	}{
+		{Errorf(Invalid, "bad"), Invalid, 400, "bad"},
+		{Errorf(Forbidden, "no"), Forbidden, 403, "no"},
+		{fmt.Errorf("network a: %w", Errorf(NotFound, "gone")), NotFound, 404, "network a: gone"},
+		{Errorf(Conflict, "there is one"), Conflict, 409, "there is one"},
+		{Errorf(Unavailable, "later"), Unavailable, 503, "later"},
+		{context.DeadlineExceeded, Unavailable, 503, "context deadline exceeded"},
+		{errors.New("disk broken"), Internal, 500, "disk broken"},
+	} {
+		f.err = tt.err
+		_, err := c.Status(context.Background())
+		var e *Error
+		if !errors.As(err, &e) || e.Code != tt.code || e.Message != tt.message || CodeOf(err) != tt.code {
+			t.Errorf("backend error %v arrives as %#v, want %s", tt.err, err, tt.code)
+		}
+		resp, body := request(t, path, http.MethodGet, "/v1/status", nil)
+		want := fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`+"\n", tt.code, tt.message)
+		if resp.StatusCode != tt.status || body != want {
+			t.Errorf("backend error %v: status %d, body %s; want %d, %s", tt.err, resp.StatusCode, body, tt.status, want)
+		}
+		if codeOf(tt.status) != tt.code {
+			t.Errorf("codeOf(%d) = %s, want %s", tt.status, codeOf(tt.status), tt.code)
+		}
+	}
+}
+
+// request makes one raw request.
+func request(t *testing.T, socket, method, target string, body io.Reader) (*http.Response, string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	req, err := http.NewRequest(method, "http://meshd"+target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	return resp, string(text)
+}
+
+func TestBadRequests(t *testing.T) {
+	path := serve(t, &fake{networks: []string{"home"}})
+	attach := "/v1/networks/home/attachments/c/eth0"
+	for _, tt := range []struct {
+		name, method, target, body string
+		status                     int
+		says                       string
+	}{
+		{"root", "GET", "/", "", 404, "there is nothing at"},
+		{"later version", "GET", "/v2/status", "", 404, "there is nothing at"},
+		{"unclean path", "GET", "/v1/../v1/status", "", 404, "not a clean path"},
+		{"double slash", "GET", "/v1//status", "", 404, "not a clean path"},
+		{"dots escaped", "GET", "/v1/networks/%2e%2e", "", 404, "not a clean path"},
+		{"final slash", "GET", "/v1/status/", "", 404, "not a clean path"},
+		{"method", "DELETE", "/v1/status", "", 405, "only GET, HEAD"},
+		{"own method", "BREW", "/v1/networks", "", 405, "only GET, HEAD, POST"},
+		{"network name", "GET", "/v1/networks/Home", "", 400, "capital letter"},
+		{"escaped slash", "GET", "/v1/networks/a%2Fb", "", 400, "character '/'"},
+		{"peers of a bad name", "GET", "/v1/networks/-/peers", "", 400, "begins or ends"},
+		{"token parameter", "GET", "/v1/networks/home/token?x=1", "", 400, `unknown parameter \"x\"`},
+		{"token endpoint", "GET", "/v1/networks/home/token?endpoint=x", "", 400, "not HOST:PORT"},
+		{"token query", "GET", "/v1/networks/home/token?%zz", "", 400, "bad query"},
+		{"not JSON", "POST", "/v1/networks", "name=home", 400, "not a JSON object"},
+		{"cut JSON", "POST", "/v1/networks", `{"name":"home"`, 400, "ends in the middle"},
+		{"array", "POST", "/v1/networks", `[]`, 400, "not a JSON object"},
+		{"null", "POST", "/v1/networks", `null`, 400, "not a JSON object"},
+		{"two objects", "POST", "/v1/networks", `{"name":"home"} {}`, 400, "something follows"},
+		{"unknown field", "POST", "/v1/networks", `{"name":"home","colour":1}`, 400, `unknown field \"colour\"`},
+		{"wrong type", "POST", "/v1/networks", `{"name":1}`, 400, "cannot unmarshal number"},
+		{"deep", "POST", "/v1/networks", `{"name":` + strings.Repeat("[", 20000), 400, "bad body"},
+		{"no name", "POST", "/v1/networks", ``, 400, "empty"},
+		{"create: prefix", "POST", "/v1/networks", `{"name":"a","ipv6":"10.0.0.0/8"}`, 400, "not an IPv6 prefix"},
+		{"create: not a prefix", "POST", "/v1/networks", `{"name":"a","ipv6":"x"}`, 400, "bad body"},
+		{"create: MTU", "POST", "/v1/networks", `{"name":"a","mtu":1}`, 400, "MTU 1"},
+		{"create: bridge", "POST", "/v1/networks", `{"name":"a","bridge":"a b"}`, 400, "bridge: interface name"},
+		{"create: endpoint", "POST", "/v1/networks", `{"name":"a","endpoints":["x"]}`, 400, "not HOST:PORT"},
+		{"create: node name", "POST", "/v1/networks", `{"name":"a","node_name":"a b"}`, 400, "node name"},
+		{"create: PSK", "POST", "/v1/networks", `{"name":"a","psk":"` + strings.Repeat("x", 2049) + `"}`, 400, "the PSK has 2049 bytes"},
+		{"join: nothing", "POST", "/v1/networks/join", `{}`, 400, "token is missing"},
+		{"join: long", "POST", "/v1/networks/join", `{"token":"` + strings.Repeat("x", 5000) + `"}`, 400, "no token has more"},
+		{"attach: container", "PUT", "/v1/networks/home/attachments/-c/eth0", "", 400, "does not begin with"},
+		{"attach: container with escape sequence", "PUT", "/v1/attachments/c%1b/eth0", "", 400, "has the character"},
+		{"attach: long container", "PUT", "/v1/attachments/" + strings.Repeat("c", 257) + "/eth0", "", 400, "257 bytes"},
+		{"attach: interface", "PUT", "/v1/attachments/c/1234567890123456", "", 400, "the kernel allows 15"},
+		{"attach: MTU", "PUT", attach, `{"mtu":100}`, 400, "MTU 100"},
+		{"attach: source", "PUT", attach, `{"source":"docker"}`, 400, "source"},
+		{"attach: netns", "PUT", attach, `{"netns":"a\nb"}`, 400, "control character"},
+		{"attach: body", "PUT", attach, `{"container":"x"}`, 400, "unknown field"},
+		{"detach: interface", "DELETE", "/v1/attachments/c/a:b", "", 400, "character ':'"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp, body := request(t, path, tt.method, tt.target, strings.NewReader(tt.body))
+			var e errorBody
+			if err := json.Unmarshal([]byte(body), &e); err != nil || e.Error == nil || resp.Header.Get("Content-Type") != "application/json" {
+				t.Fatalf("status %d, body %q; want an error in JSON", resp.StatusCode, body)
+			}
+			if resp.StatusCode != tt.status || e.Error.Code != codeOf(tt.status) || !strings.Contains(body, tt.says) {
+				t.Errorf("status %d, body %s; want %d that says %q", resp.StatusCode, body, tt.status, tt.says)
+			}
+		})
+	}
+}
+
+// "Programs rely on the JSON of this package": this is what an attachment and a peer look like.
+func TestJSON(t *testing.T) {
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{attachment, `{"network":"home","container":"c","ifname":"eth0","bridge":"mesh0","mtu":1500,"mac":"02:00:00:00:00:01",` +
+			`"addresses":["fd00::1/64"],"routes":[{"dst":"fd01::/48","gateway":"fd00::2"}],"source":"cni","created":"2023-11-14T22:13:20Z"}`},
+		{Attachment{}.filled(), `{"network":"","container":"","ifname":"","bridge":"","mtu":0,"mac":"00:00:00:00:00:00",` +
+			`"addresses":[],"routes":[],"source":""}`},
+		{Peer{Name: "b", State: PeerUp, Instance: 1<<63 + 1}.filled(), `{"network":"","name":"b","id":"","state":"up","endpoints":[],` +
+			`"instance":"9223372036854775809","rx_bytes":0,"tx_bytes":0,"rx_datagrams":0,"tx_datagrams":0,"attachments":0,"created_network":false}`},
+		{Status{}.filled(), `{"version":"","instance":"0","started":"0001-01-01T00:00:00Z","node_name":"","listen":[],"networks":[],"warnings":[]}`},
+		{Lease{}.filled(), `{"network":"","container":"","ifname":"","mac":"00:00:00:00:00:00","addresses":[],"node":"","node_id":"","state":"","local":false}`},
+	} {
+		if got, err := json.Marshal(tt.v); err != nil || string(got) != tt.want {
+			t.Errorf("Marshal(%T) = %s, %v\nwant %s", tt.v, got, err, tt.want)
+		}
+	}
+	for _, bad := range []string{`"02:00:00:00:00"`, `"02:00:00:00:00:00:00:01"`, `"x"`, `1`} {
+		if err := json.Unmarshal([]byte(bad), new(MAC)); err == nil {
+			t.Errorf("Unmarshal(%s) into a MAC succeeds", bad)
+		}
+	}
+}
+
+// Whatever a body holds, decoding ends in a request that passes its check or in an error; and what passes survives JSON.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		``, `{}`, `null`, `{"name":"home","mtu":1500,"ipv6":"fd00::/48","endpoints":["a:1"],"psk":"12345678"}`,
+		`{"token":"meshnet1_AAAA","no_wait":true}`, `{"mtu":1400,"source":"cni","netns":"/run/netns/x"}`, `{"name":"a"}{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, v := range []checker{new(CreateRequest), new(JoinRequest)} {
+			r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if decode(r, v) != nil {
+				continue
+			}
+			text, err := json.Marshal(v)
+			if err != nil {
+				t.Fatalf("Marshal(%+v): %v", v, err)
+			}
+			again := reflect.New(reflect.TypeOf(v).Elem()).Interface()
+			if err := unmarshal(text, again); err != nil || again.(checker).check() != nil {
+				t.Errorf("%s decoded from %q is not good: %v", text, body, err)
+			}
+		}
+		if err := unmarshal(body, new(AttachOptions)); err != nil && err.Error() == "" {
+			t.Errorf("unmarshal(%q): an error without words", body)
+		}
+	})
+}
