@@ -194,6 +194,15 @@ func TestPiecesThatCannotBelongToAFrame(t *testing.T) {
 	}
 }
 
+func TestAPieceThatCannotBelongCostsItsFrame(t *testing.T) {
+	a := newAssembly()
+	a.add(0, 1, false, []byte{1})
+	a.add(0, 2, true, []byte{2})
+	if got, _ := a.add(0, 0, true, []byte{0}); got != nil {
+		t.Errorf("frame = %x, want none", got)
+	}
+}
+
 func TestAPeerCannotMakeUsBufferMoreThanAConstant(t *testing.T) {
 	a := newAssembly()
 	piece := make([]byte, wire.MaxPayload)

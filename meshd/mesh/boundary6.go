@@ -55,7 +55,7 @@ type chain struct {
 	upper    byte   // protocol of the upper-layer header, or of what cannot be read
 	payload  []byte // from the upper-layer header on; it may be cut short
 	fragment bool   // a fragment header was passed
-	later    bool   // and this is not the first fragment: payload is no header
+	later    bool   // and this is not the first fragment: upper and payload are not the header's
 }
 
 // skipExtensions follows the header chain from the header of type next at the start of p. It is not ok if the chain
@@ -94,6 +94,7 @@ func skipExtensions(next byte, p []byte) (c chain, ok bool) {
 		}
 		next, p = p[0], p[length:]
 		if c.later {
+			c.upper, c.payload = next, p
 			return c, true
 		}
 	}

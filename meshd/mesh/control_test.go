@@ -113,12 +113,15 @@ func TestNeighboursBeatWhatIsLearned(t *testing.T) {
 	sw, now := newSwitch(Limits{})
 	known(sw, node1, node2)
 	sw.Learn(now, macA, node1)
-	sw.Neighbours(map[MAC]session.NodeID{macA: node2, macB: self})
+	sw.Neighbours(map[MAC]session.NodeID{macA: node2, macB: self, macC: node1})
 	sw.Learn(now, macA, node1)
 	sw.Learn(now, macB, node1)
 	sw.Advance(now)
 	wantBehind(t, sw, macA, node2)
 	wantBehind(t, sw, macB, self)
+	if got := sw.Control.peers[node1].learned; got != 0 {
+		t.Errorf("stations that count as learned from node 1 = %d, want 0", got)
+	}
 
 	t.Run("they do not age", func(t *testing.T) {
 		now = now.Add(time.Hour)
@@ -243,6 +246,8 @@ func TestLimits(t *testing.T) {
 	want("nor does anybody when all are full", 10, 5, true, true, 4)
 	(&learner{sw: sw}).observe(now, table{}, macA, p2)
 	want("and the frame path does not even ask", 10, 5, true, true, 5)
+	(&learner{sw: sw}).observe(now, table{macA: newEntry(p1, false, 0)}, macA, p2)
+	want("unless a station moves", 10, 5, true, true, 5)
 	sw.Learn(now, mac(1000), node2)
 	want("but stations may move", 9, 6, false, true, 5)
 	sw.RemovePeer(node2)
