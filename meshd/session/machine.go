@@ -41,8 +41,8 @@ type Machine struct {
 	started map[uint32]*pursuit // by our index: message 1 sent
 
 	answered  responder
-	replays   replayCache         // message 1s accepted
-	ended     replayCache         // our own message 1s that wait for no answer any more: not answered if they come back
+	replays   replayCache       // message 1s accepted
+	ended     replayCache       // our own message 1s that wait for no answer any more: not answered if they come back
 	instances map[NodeID]uint64 // newest known of each peer
 	skewEvent time.Time         // of the last ClockSkew
 

@@ -270,11 +270,11 @@ func TestReplayedMessage1(t *testing.T) {
 	first := l.record(wire.TypeHandshake1)
 	a.connect(b)
 	l.run(time.Second)
-	recorded, before := (*first)[0], b.dh.n
+	recorded := (*first)[0]
 	stranger := netip.MustParseAddrPort("198.51.100.1:1")
 	for _, wait := range []time.Duration{0, time.Minute, 8 * time.Minute, 30 * time.Minute} {
 		l.run(wait)
-		before = b.dh.n
+		before := b.dh.n
 		b.HandleHandshake(b.clock(), wire.Endpoint{Addr: stranger}, recorded.bytes)
 		if out, _ := b.Drain(); len(out) != 0 {
 			t.Errorf("after %v: answered with % x", wait, out[0].Buf)
