@@ -105,7 +105,7 @@ func TestAttachByHand(t *testing.T) {
 	one, two := a.NetNS("one"), a.NetNS("two")
 	allReach(t, one, two)
 	before := one.Link()
-	a.Output("meshctl", "attach", "--netns", "/run/netns/one", "--container", "one", "mesh")
+	a.Try("meshctl", "attach", "--netns", "/run/netns/one", "--container", "one", "mesh")
 	if got := one.Link(); got != before {
 		t.Errorf("a second attach changed the interface: now\n%swas\n%s", got, before)
 	}
@@ -150,9 +150,15 @@ func TestTwoNetworks(t *testing.T) {
 	if r := a.Try("lxc-start", "-n", "which"); r.Code == 0 {
 		t.Error("a container without --network started on a host with two networks")
 	}
-	for _, n := range status(a).Networks {
-		if n.State != api.NetworkUp || n.Leases != 2 {
-			t.Errorf("network %s is %s with %d leases, want up with 2", n.Name, n.State, n.Leases)
-		}
+	for _, h := range hosts {
+		h.Until("both networks are up with two containers each", func() bool {
+			all := status(h).Networks
+			for _, n := range all {
+				if n.State != api.NetworkUp || n.Leases != 2 {
+					return false
+				}
+			}
+			return len(all) == 2
+		}, func() string { return h.Output("meshctl", "status") })
 	}
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"meshnet/meshd/api"
 	"meshnet/test/e2e/lab"
 )
 
@@ -79,13 +81,32 @@ func (p *cast) third() {
 	p.cache = p.c.RunningLXC("cache")
 	p.cache.Reaches(p.db, patience)
 	p.good("%d ms after `join`, a new container on c reached the one on b", time.Since(began).Milliseconds())
-	p.run(p.c, "meshctl", "peers")
-	p.run(p.b, "meshctl", "status")
 	p.b.Until("`meshctl leases` lists all three containers", func() bool {
 		return strings.Count(p.b.Output("meshctl", "leases", "--json"), `"container"`) == 3
 	}, func() string { return p.b.Output("meshctl", "leases") })
+	for _, h := range []*lab.Host{p.b, p.c} {
+		h.Until("`meshctl peers` says that both others are up", func() bool {
+			return up(h.Output("meshctl", "peers", "--json")) == 2
+		}, func() string { return h.Output("meshctl", "peers") })
+	}
+	p.run(p.c, "meshctl", "peers")
+	p.run(p.b, "meshctl", "status")
 	p.run(p.b, "meshctl", "leases")
 	p.say("   (A container goes by the ID that its runtime gives it: cnitool made up one for db.)")
+}
+
+// up counts the peers with a session in what `meshctl peers --json` prints.
+func up(peers string) (n int) {
+	var list api.PeerList
+	if json.Unmarshal([]byte(peers), &list) != nil {
+		return 0
+	}
+	for _, p := range list.Peers {
+		if p.State == api.PeerUp {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *cast) pairs() {
