@@ -14,6 +14,7 @@ import (
 // Sentinels of this package's errors.
 var (
 	ErrNoNamespace = netdev.ErrNoNamespace // the container's network namespace is gone, or never was
+	ErrHost        = netdev.ErrHost        // that namespace is the host's
 	ErrExists      = netdev.ErrExists      // the container has an interface of that name already
 	ErrInterface   = errors.New("setting up the interface")
 )
@@ -48,8 +49,8 @@ type Result struct {
 // undoTimeout limits how long Add spends on telling meshd that it failed.
 const undoTimeout = 5 * time.Second
 
-// Add puts the container on the overlay. The error wraps ErrNoNamespace, ErrExists, or ErrInterface if the interface
-// could not be set up; other errors are of client.Attach.
+// Add puts the container on the overlay. The error wraps ErrNoNamespace, ErrHost, ErrExists, or ErrInterface if the
+// interface could not be set up; other errors are of client.Attach.
 func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	ns, err := open(r)
 	if err != nil {

@@ -36,7 +36,7 @@ func codeOf(err error) uint {
 		return codeExists
 	case errors.Is(err, attach.ErrInterface):
 		return codeInterface
-	case errors.Is(err, attach.ErrNoNamespace):
+	case errors.Is(err, attach.ErrNoNamespace), errors.Is(err, attach.ErrHost):
 		return types.ErrInvalidNetNS
 	case errors.Is(err, api.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return types.ErrTryAgainLater

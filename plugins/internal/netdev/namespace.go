@@ -10,15 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoNamespace says that the network namespace is gone, or was never there.
-var ErrNoNamespace = errors.New("there is no such network namespace")
+// Sentinels of namespaces that cannot be used.
+var (
+	ErrNoNamespace = errors.New("there is no such network namespace") // it is gone, or never was
+	ErrHost        = errors.New("it is the host's own: the container shares the network of its host")
+)
 
 // Namespace is an open network namespace. It stays what it is when its last process ends or its PID is used again.
 type Namespace struct{ file *os.File }
 
 // OpenPath opens the network namespace bound to path (/run/netns/NAME, /proc/PID/ns/net). The error wraps
-// ErrNoNamespace if there is none. The caller closes the namespace. The namespace of the calling thread is refused:
-// "the container" would be the host.
+// ErrNoNamespace if there is none, and ErrHost if it is that of the calling thread. The caller closes the namespace.
 func OpenPath(path string) (*Namespace, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -79,7 +81,7 @@ func checkNamespace(file *os.File) error {
 		return err
 	}
 	if os.SameFile(own, other) {
-		return errors.New("it is the host's own: the container shares the network of its host")
+		return ErrHost
 	}
 	return nil
 }
