@@ -70,15 +70,9 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// oneLine returns err's text as one line without control characters.
+// oneLine returns err's text as one line.
 func oneLine(err error) string {
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, text)
+	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
 
 // checked makes a usage error of what an argument check says.

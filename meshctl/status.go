@@ -96,59 +96,58 @@ func (c *cli) status(s api.Status) error {
 	fmt.Fprintf(c.stdout, "meshd %s on %s, started %s ago, UDP %s\n",
 		s.Version, s.NodeName, age(c.now(), s.Started), strings.Join(listen, " "))
 	for _, w := range s.Warnings {
-		fmt.Fprintf(c.stdout, "  warning: %s\n", w)
+		fmt.Fprintf(c.stdout, "  warning: %s\n", printable(w))
 	}
 	if len(s.Networks) == 0 {
 		fmt.Fprint(c.stdout, "\nno networks; meshctl network create NAME, or meshctl network join TOKEN\n")
 	}
 	for _, n := range s.Networks {
 		fmt.Fprintln(c.stdout)
-		if err := c.networkSummary(n); err != nil {
+		t := c.networkSummary(n)
+		if err := t.flush(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// networkSummary prints what matters of a network.
-func (c *cli) networkSummary(n api.Network) error {
+// networkSummary prints what matters of a network, and returns the table for more.
+func (c *cli) networkSummary(n api.Network) table {
 	fmt.Fprintf(c.stdout, "%s: %s\n", n.Name, n.State)
 	t := newTable(c.stdout)
 	if n.Error != "" {
 		t.row("  error", n.Error)
 	}
-	t.row("  bridge", fmt.Sprintf("%s, MTU %d", n.Bridge, n.MTU))
+	made := ""
+	if n.BridgeOwned {
+		made = ", made by meshd"
+	}
+	t.row("  bridge", fmt.Sprintf("%s, MTU %d%s", n.Bridge, n.MTU, made))
 	t.row("  prefix", n.IPv6.String())
-	t.row("  peers", peerCount(n))
-	t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))
-	t.row("  traffic", fmt.Sprintf("%s in, %s out", size(n.RXBytes), size(n.TXBytes)))
+	if n.State == api.NetworkUp {
+		t.row("  peers", peerCount(n))
+		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))
+		t.row("  traffic", fmt.Sprintf("%s in, %s out", size(n.RXBytes), size(n.TXBytes)))
+	}
 	for _, w := range n.Warnings {
 		t.row("  warning", w)
 	}
-	return t.flush()
+	return t
 }
 
 // networkDetails prints everything about a network.
 func (c *cli) networkDetails(n api.Network) error {
-	made := "of others"
-	if n.BridgeOwned {
-		made = "made by meshd"
-	}
 	endpoints := make([]string, len(n.Endpoints))
 	for i, e := range n.Endpoints {
 		endpoints[i] = e.String()
 	}
-	if err := c.networkSummary(n); err != nil {
-		return err
-	}
-	t := newTable(c.stdout)
+	t := c.networkSummary(n)
 	t.row("  network ID", n.ID)
 	t.row("  this host", n.NodeName)
 	t.row("  identity", n.NodeID)
-	t.row("  the bridge is", made)
-	t.row("  TAP", n.TAP)
 	t.row("  created here", yesNo(n.Created))
-	t.row("  reachable at", strings.Join(endpoints, " "))
+	t.row("  TAP", n.TAP)
+	t.row("  reachable at", dash(strings.Join(endpoints, " ")))
 	return t.flush()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"meshnet/meshd/api"
 )
@@ -16,18 +17,23 @@ type table struct{ w *tabwriter.Writer }
 
 func newTable(out io.Writer) table { return table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)} }
 
-// row writes one row. What comes from other hosts has been checked by meshd, but a table is no place for control
-// characters anyway.
+// row writes one row.
 func (t table) row(cells ...string) {
 	for i, cell := range cells {
-		cells[i] = strings.Map(func(c rune) rune {
-			if c < ' ' || c == 0x7f {
-				return '?'
-			}
-			return c
-		}, cell)
+		cells[i] = printable(cell)
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+// printable returns s without control characters. meshd checks what comes from other hosts; a terminal must not depend
+// on that.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return '?'
+		}
+		return c
+	}, s)
 }
 
 func (t table) flush() error { return t.w.Flush() }
@@ -55,7 +61,7 @@ func (c *cli) peerTable(peers []api.Peer) error {
 	}
 	for _, p := range peers {
 		for _, w := range p.Warnings {
-			fmt.Fprintf(c.stdout, "warning: %s: %s\n", p.Name, w)
+			fmt.Fprintf(c.stdout, "warning: %s: %s\n", printable(p.Name), printable(w))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"meshnet/meshd/token"
 )
@@ -29,11 +30,17 @@ func decode(r *http.Request, v checker) error {
 	return nil
 }
 
-// decodeBody reads r's body into v, see unmarshal. A body that announces more than MaxBody bytes is not read at all,
-// and of another no more than that.
-func decodeBody(r *http.Request, v any) error {
+// readBody reads r's body into memory. A body that announces more than MaxBody bytes is not read at all, and of another no
+// more than that. A caller that takes longer than bodyTimeout is cut off; the call itself may take as long as it needs.
+func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > MaxBody {
 		return Errorf(TooLarge, "the body has %d bytes; at most %d are allowed", r.ContentLength, MaxBody)
+	}
+	// http.Server's ReadTimeout would go on during the call and end its context. That a connection takes deadlines is
+	// the Unix socket's nature; on another the body is read without.
+	c := http.NewResponseController(w)
+	if c.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil {
+		defer c.SetReadDeadline(time.Time{})
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
 	if err != nil {
@@ -42,7 +49,17 @@ func decodeBody(r *http.Request, v any) error {
 	if len(body) > MaxBody {
 		return Errorf(TooLarge, "the body has more than %d bytes", MaxBody)
 	}
-	if err := unmarshal(body, v); err != nil {
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// decodeBody reads r's body, which is in memory, into v; see unmarshal.
+func decodeBody(r *http.Request, v any) error {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = unmarshal(body, v)
+	}
+	if err != nil {
 		return Errorf(Invalid, "bad body: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil

@@ -75,6 +75,10 @@ func (h *handler) methods(rt route) http.Handler {
 			h.answer(w, r, nil, Errorf(MethodNotAllowed, "%.20q is not possible here, only %s", r.Method, allow))
 			return
 		}
+		if err := readBody(w, r); err != nil {
+			h.answer(w, r, nil, err)
+			return
+		}
 		v, err := c(r)
 		h.answer(w, r, v, err)
 	})

@@ -13,8 +13,8 @@ import (
 // How long a caller may take, and how long Serve waits for calls under way.
 const (
 	headerTimeout   = 5 * time.Second  // to send a request's header
-	readTimeout     = 15 * time.Second // to send the whole request
-	writeTimeout    = 2 * time.Minute  // from then until it has read the answer
+	bodyTimeout     = 10 * time.Second // to send its body
+	writeTimeout    = 2 * time.Minute  // from the header until the answer has been read
 	idleTimeout     = time.Minute      // between two requests
 	shutdownTimeout = 5 * time.Second
 	maxHeader       = 16 << 10 // bytes
@@ -33,7 +33,6 @@ func NewServer(backend Backend, log *slog.Logger) *Server {
 		http: &http.Server{
 			Handler:           NewHandler(backend, log),
 			ReadHeaderTimeout: headerTimeout,
-			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // "a 1 GB body gets 413 promptly without being read": the answer comes although the body does not, or no more of it than
@@ -45,6 +47,29 @@ func TestLargeBody(t *testing.T) {
 	if calls := f.taken(); len(calls) > 0 {
 		t.Errorf("backend was asked %v, want nothing", calls)
 	}
+}
+
+// "the call itself may take as long as it needs": reading the body sets a deadline, the call has none.
+func TestBodyDeadline(t *testing.T) {
+	body := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequest(http.MethodPost, "/v1/networks", strings.NewReader("{}"))
+	if err := readBody(body, r); err != nil {
+		t.Fatal(err)
+	}
+	if len(body.set) != 2 || body.set[0].IsZero() || !body.set[1].IsZero() {
+		t.Errorf("read deadlines set = %v, want one and then none", body.set)
+	}
+}
+
+// deadlines notes the read deadlines that are set.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
 }
 
 // "another meshd answers there": a live socket is refused, a dead daemon's replaced, anything else left alone.

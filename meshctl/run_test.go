@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"meshnet/meshd/api"
+)
+
+// "exit codes: 0 done, 1 failed, 2 wrong usage, 3 meshd not reachable"; what went wrong is one line on stderr, and stdout is
+// empty then.
+func TestExitCodes(t *testing.T) {
+	start(t, new(daemon))
+	dir := t.TempDir()
+	public := filepath.Join(dir, "public")
+	if err := os.WriteFile(public, []byte(home.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := " --socket " + filepath.Join(dir, "nowhere")
+	for _, tt := range []struct {
+		line string
+		code int
+		says string
+	}{
+		{"", exitDone, ""}, {"help", exitDone, ""}, {"--help", exitDone, ""}, {"help network join", exitDone, ""},
+		{"status", exitDone, ""}, {"peers home", exitDone, ""}, {"leases", exitDone, ""}, {"network list", exitDone, ""},
+		{"network token home", exitDone, ""}, {"network leave home", exitDone, ""}, {"version", exitDone, ""}, {"genkey", exitDone, ""},
+		{"completion bash", exitDone, ""}, {"completion zsh", exitDone, ""}, {"completion fish", exitDone, ""},
+		{"completion powershell", exitDone, ""},
+
+		{"network show nope", exitFailed, `there is no network "nope"`},
+		{"network show Nope", exitFailed, "capital letter"},
+		{"network join hello", exitFailed, "not a meshnet token"},
+		{"network join " + home.String()[:50], exitFailed, "truncated"},
+		{"network join --token-file /nope", exitFailed, "reading the token: open /nope"},
+		{"network join --token-file " + public, exitFailed, "every user can read it"},
+		{"network create home --psk-file /nope", exitFailed, "reading the PSK"},
+		{"attach --netns /nope --container c", exitFailed, "attaching c/eth0: "},
+		{"attach --netns /proc/self/ns/net --container c home", exitFailed, "attaching c/"},
+		{"import /nope", exitFailed, "/nope"},
+		{"import " + public, exitFailed, "line 1: PeerVPN has no option"},
+
+		{"nope", exitUsage, `unknown command "nope"`}, {"status nope", exitUsage, "nope"},
+		{"status --nope", exitUsage, "unknown flag: --nope; see meshctl status --help"},
+		{"network", exitUsage, "needs a command"}, {"network nope", exitUsage, "nope"},
+		{"network create", exitUsage, "usage: meshctl network create NAME"}, {"network create a b", exitUsage, "received 2"},
+		{"network create Home", exitUsage, "capital letter"}, {"network create a --mtu big", exitUsage, "--mtu"},
+		{"network create a --mtu 0", exitUsage, "MTU 0"}, {"network create a --ipv6 x", exitUsage, "--ipv6"},
+		{"network create a --ipv6 fd00::/80", exitUsage, "--ipv6"},
+		{"network join", exitUsage, "either TOKEN or --token-file"}, {"network join x --token-file y", exitUsage, "either"},
+		{"network show", exitUsage, "received 0"}, {"network token", exitUsage, "received 0"}, {"network leave", exitUsage, "received 0"},
+		{"peers a b", exitUsage, "received 2"}, {"leases a b", exitUsage, "received 2"},
+		{"attach --container c", exitUsage, "--netns and --pid"}, {"attach --netns /x", exitUsage, "--container is needed"},
+		{"attach --netns /x --pid 1 --container c", exitUsage, "give one"}, {"attach --pid -1 --container c", exitUsage, "not a process ID"},
+		{"attach --netns /x --container -c", exitUsage, "--container"}, {"attach --netns /x --container c --ifname a/b", exitUsage, "--ifname"},
+		{"attach --netns /x --container c --mtu 1", exitUsage, "MTU 1"}, {"detach", exitUsage, "--container is needed"},
+		{"detach --netns /x --pid 1 --container c", exitUsage, "give one"},
+		{"completion", exitUsage, "received 0"}, {"completion sh", exitUsage, `"sh"`}, {"import", exitUsage, "received 0"},
+		{"version x", exitUsage, "x"},
+
+		{"status" + nowhere, exitUnreachable, "is meshd running?"}, {"status --json" + nowhere, exitUnreachable, "not reachable"},
+		{"network create x" + nowhere, exitUnreachable, "nowhere"}, {"leases" + nowhere, exitUnreachable, "nowhere"},
+		{"detach --container c" + nowhere, exitUnreachable, "nowhere"},
+		{"network join " + home.String() + nowhere, exitUnreachable, "nowhere"},
+	} {
+		code, stdout, stderr := meshctl("", tt.line)
+		switch {
+		case code != tt.code:
+			t.Errorf("meshctl %s: exit %d, want %d; stderr %s", tt.line, code, tt.code, stderr)
+		case code == exitDone && (stdout == "" || stderr != ""):
+			t.Errorf("meshctl %s: stdout %q, stderr %q; want something on stdout alone", tt.line, stdout, stderr)
+		case code != exitDone && stdout != "":
+			t.Errorf("meshctl %s: stdout %q, want none", tt.line, stdout)
+		case code != exitDone && (!strings.HasPrefix(stderr, "meshctl: ") || strings.Index(stderr, "\n") != len(stderr)-1):
+			t.Errorf("meshctl %s: stderr %q, want one line of meshctl's", tt.line, stderr)
+		case !strings.Contains(stderr, tt.says):
+			t.Errorf("meshctl %s: stderr %q, want %q", tt.line, stderr, tt.says)
+		}
+	}
+}
+
+// "stdout: the token, alone"
+func TestCreate(t *testing.T) {
+	d := new(daemon)
+	start(t, d)
+	code, stdout, stderr := meshctl("12345678\n",
+		"network create home --ipv6 fd00::/48 --mtu 1400 --bridge lxcbr0 --psk-file - --endpoint a:1 --endpoint [::1]:2")
+	if code != exitDone || stdout != home.String()+"\n" || !strings.Contains(stderr, "network home: bridge mesh0") {
+		t.Errorf("network create: exit %d, stdout %q, stderr %q; want the token alone and a note", code, stdout, stderr)
+	}
+	want := []any{api.CreateRequest{
+		Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "lxcbr0", PSK: "12345678\n", Endpoints: []string{"a:1", "[::1]:2"},
+	}}
+	if !reflect.DeepEqual(d.requests, want) {
+		t.Errorf("network create asked %+v\nwant %+v", d.requests, want)
+	}
+}
+
+// A token is taken from the command line, a file or standard input, with whatever white space.
+func TestJoin(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(home.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ line, stdin string }{
+		{"network join " + home.String(), ""}, {"network join --token-file " + file, ""},
+		{"network join --token-file -", "  " + home.String() + "\n\n"},
+	} {
+		d := new(daemon)
+		start(t, d)
+		code, stdout, stderr := meshctl(tt.stdin, tt.line+" --bridge b --endpoint a:1 --no-wait")
+		if code != exitDone || stderr != "" || stdout != "joined home: bridge mesh0, prefix fd12:3456:789a::/48, 1 of 2 up\n" {
+			t.Errorf("meshctl %s: exit %d, stdout %q, stderr %q", tt.line, code, stdout, stderr)
+		}
+		want := []any{api.JoinRequest{Token: home.String(), Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true}}
+		if !reflect.DeepEqual(d.requests, want) {
+			t.Errorf("meshctl %s asked %+v\nwant %+v", tt.line, d.requests, want)
+		}
+	}
+}
+
+func TestToken(t *testing.T) {
+	start(t, new(daemon))
+	want := home
+	want.Endpoints = []string{"b:2"}
+	if code, stdout, _ := meshctl("", "network token home --endpoint b:2"); code != exitDone || stdout != want.String()+"\n" {
+		t.Errorf("network token --endpoint: exit %d, stdout %q, want %q", code, stdout, want)
+	}
+}
+
+func TestGenkey(t *testing.T) {
+	_, first, _ := meshctl("", "genkey")
+	_, second, _ := meshctl("", "genkey")
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(first)); err != nil || len(key) != 32 || first == second {
+		t.Errorf("genkey printed %q and %q; want 256 bits of base64, another each time", first, second)
+	}
+}
+
+func TestImport(t *testing.T) {
+	code, stdout, stderr := meshctl("networkname Home\npsk 12345678\ninitpeers 192.0.2.1 7000\n", "import -")
+	if code != exitDone || stderr != "" || !strings.Contains(stdout, "name = \"home\"") || !strings.Contains(stdout, `endpoints = ["192.0.2.1:7000"]`) {
+		t.Errorf("import -: exit %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+}
+
+// The shell completes the names of networks.
+func TestComplete(t *testing.T) {
+	start(t, new(daemon))
+	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach"} {
+		if _, stdout, _ := meshctl("", "__complete "+line, ""); !strings.HasPrefix(stdout, "home\n") {
+			t.Errorf("completion after %q = %q, want home", line, stdout)
+		}
+	}
+}
