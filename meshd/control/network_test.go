@@ -24,7 +24,8 @@ const sessionLost = time.Minute
 
 // testNetwork connects Controls: it plays the session layer and the underlay. Loss has a seed.
 type testNetwork struct {
-	t *testing.T
+	t   *testing.T
+	log *slog.Logger
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -53,6 +54,7 @@ type testNode struct {
 func newTestNetwork(t *testing.T, seed uint64) *testNetwork {
 	return &testNetwork{
 		t:       t,
+		log:     slog.New(slog.DiscardHandler),
 		rng:     rand.New(rand.NewPCG(seed, 0)),
 		latency: 10 * time.Millisecond,
 		nodes:   make(map[session.NodeID]*testNode),
@@ -82,7 +84,7 @@ func (net *testNetwork) start(name string, instance uint64, attachments ...Neigh
 		Send:      n.send,
 		Want:      func(id session.NodeID) { net.connect(n, id) },
 		Events:    n,
-		Log:       slog.New(slog.DiscardHandler),
+		Log:       net.log.With("at", name),
 	})
 	if err != nil {
 		net.t.Fatalf("New(%s) error = %v", name, err)
@@ -157,7 +159,7 @@ func (net *testNetwork) connect(n *testNode, peer session.NodeID) {
 	net.mu.Lock()
 	defer net.mu.Unlock()
 	pair := pairOf(n.id, peer)
-	if net.up[pair] || net.making[pair] || n.id == peer {
+	if net.up[pair] || net.making[pair] || n.id == peer || net.nodes[n.id] != n {
 		return
 	}
 	net.making[pair] = true
