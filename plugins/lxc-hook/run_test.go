@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"meshnet/plugins/internal/meshdtest"
+)
+
+// startInit starts what stands for a container's init, in a network namespace of its own, and returns its PID.
+func startInit(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("unshare", "--net", "cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	stdin.Write([]byte("x"))
+	stdout.Read(make([]byte, 1)) // cat answers: it is in its namespace
+	return cmd.Process.Pid
+}
+
+func TestRun(t *testing.T) {
+	meshdtest.Host(t)
+	b := meshdtest.New()
+	o := options{socket: meshdtest.Start(t, b), ifname: "eth0"} // "the network may be left out when there is only one"
+	steps := []struct {
+		name  string
+		event event
+		calls []string
+	}{
+		{"start", event{kind: startHost, container: "c1", pid: startInit(t)}, []string{"attach c1/eth0"}},
+		{"reboot keeps the lease", event{kind: postStop, container: "c1", reboot: true}, nil},
+		{"start after a reboot", event{kind: startHost, container: "c1", pid: startInit(t)}, []string{"attach c1/eth0"}},
+		{"stop", event{kind: postStop, container: "c1"}, []string{"detach c1/eth0"}},
+		{"stop again", event{kind: netDown, container: "c1", peer: "vethA"}, []string{"detach c1/eth0"}},
+	}
+	for _, step := range steps {
+		if err := run(o, step.event); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if calls := b.Calls(); !slices.Equal(calls, step.calls) {
+			t.Errorf("%s: calls = %q, want %q", step.name, calls, step.calls)
+		}
+	}
+}
+
+func TestRunErrors(t *testing.T) {
+	meshdtest.Host(t)
+	b := meshdtest.New()
+	socket := meshdtest.Start(t, b)
+	pid := startInit(t)
+	rows := []struct {
+		name  string
+		o     options
+		event event
+		want  string
+	}{
+		{"unknown network", options{socket, "nope", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
+			"attaching eth0: there is no network nope (this host is a member of homes)"},
+		{"no meshd", options{"/nonexistent/s", "homes", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
+			"is meshd running?"},
+		{"no meshd at the end", options{"/nonexistent/s", "homes", "eth0"}, event{kind: postStop, container: "c1"},
+			"detaching eth0: meshd is not reachable"},
+		{"interface exists", options{socket, "homes", "lo"}, event{kind: startHost, container: "c1", pid: pid},
+			"the container has an interface of that name already"},
+		{"veth is gone", options{socket, "homes", "eth0"}, event{kind: netUp, container: "c1", pid: pid, peer: "vethA"},
+			"looking for vethA"},
+	}
+	for _, row := range rows {
+		if err := run(row.o, row.event); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: run error = %v, want one with %q", row.name, err, row.want)
+		}
+	}
+}
