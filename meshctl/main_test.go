@@ -58,7 +58,9 @@ func (d *daemon) Status(context.Context) (api.Status, error) {
 	}, nil
 }
 
-func (d *daemon) Networks(context.Context) ([]api.Network, error) { return []api.Network{network()}, nil }
+func (d *daemon) Networks(context.Context) ([]api.Network, error) {
+	return []api.Network{network()}, nil
+}
 
 func (d *daemon) Network(_ context.Context, name string) (api.Network, error) {
 	if name != "home" {
