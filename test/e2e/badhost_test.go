@@ -96,15 +96,7 @@ func TestNotRoot(t *testing.T) {
 	l := newLab(t)
 	a := l.Hosts("a")[0]
 	nobody := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
-	a.Output("sh", "-c", "mkdir -m 777 /run/nobody")
-	d := a.Start(append(nobody, "meshd", "--state", "/run/nobody/state", "--socket", "/run/nobody/sock")...)
-	if !d.Ended(10 * time.Second) {
-		t.Fatalf("meshd runs as nobody:\n%s", d.Err.String())
-	}
-	if d.Code() != 1 {
-		t.Errorf("exit code = %d, want 1", d.Code())
-	}
-	wantLine(t, "meshd as nobody", lastLine(d.Out.String()+d.Err.String()), "root")
+	refuses(t, a.LaunchMeshdUnder(nobody...), "root")
 
 	mesh(t, "mesh", a)
 	fails(t, a, 3, []string{"permission denied"}, append(nobody, "meshctl", "status")...)

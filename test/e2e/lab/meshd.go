@@ -30,7 +30,18 @@ func (h *Host) StartMeshd(args ...string) *Daemon {
 // LaunchMeshd starts meshd and does not wait for anything.
 func (h *Host) LaunchMeshd(args ...string) *Daemon {
 	h.lab.tb.Helper()
-	d := &Daemon{Process: h.Start(append([]string{"meshd"}, args...)...), host: h}
+	return h.launch(append([]string{"meshd"}, args...))
+}
+
+// LaunchMeshdUnder starts meshd through a program that changes what it may do and becomes it, such as setpriv.
+func (h *Host) LaunchMeshdUnder(program ...string) *Daemon {
+	h.lab.tb.Helper()
+	return h.launch(append(program, "meshd"))
+}
+
+func (h *Host) launch(args []string) *Daemon {
+	h.lab.tb.Helper()
+	d := &Daemon{Process: h.Start(args...), host: h}
 	h.daemon = d
 	h.lab.tb.Cleanup(func() {
 		if h.lab.tb.Failed() {
