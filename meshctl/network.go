@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -56,9 +57,6 @@ func createCommand(c *cli) *cobra.Command {
 		Args: checked(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.Name = args[0]
-			if err := token.CheckName(r.Name); err != nil {
-				return usageError{err}
-			}
 			if r.IPv6, err = parsePrefix(ipv6); err != nil {
 				return err
 			}
@@ -67,19 +65,7 @@ func createCommand(c *cli) *cobra.Command {
 					return usageError{err}
 				}
 			}
-			if pskFile != "" {
-				if r.PSK, err = c.secret(pskFile); err != nil {
-					return fmt.Errorf("reading the PSK: %w", err)
-				}
-			}
-			created, err := c.client().Create(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v\non other hosts: meshctl network join TOKEN\n",
-				created.Network.Name, created.Network.Bridge, created.Network.IPv6)
-			_, err = fmt.Fprintln(c.stdout, created.Token)
-			return err
+			return c.create(cmd.Context(), r, pskFile)
 		},
 	}
 	cmd.Flags().StringVar(&ipv6, "ipv6", "", "IPv6 `prefix` of the overlay, /32 to /64 (default a ULA made from the network's ID)")
@@ -87,6 +73,26 @@ func createCommand(c *cli) *cobra.Command {
 	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
 	memberFlags(cmd, &r.Bridge, &r.Endpoints)
 	return cmd
+}
+
+// create makes a network and prints its token.
+func (c *cli) create(ctx context.Context, r api.CreateRequest, pskFile string) (err error) {
+	if err := token.CheckName(r.Name); err != nil {
+		return usageError{err}
+	}
+	if pskFile != "" {
+		if r.PSK, err = c.secret(pskFile); err != nil {
+			return fmt.Errorf("reading the PSK: %w", err)
+		}
+	}
+	created, err := c.client().Create(ctx, r)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v\non other hosts: meshctl network join TOKEN\n",
+		created.Network.Name, created.Network.Bridge, created.Network.IPv6)
+	_, err = fmt.Fprintln(c.stdout, created.Token)
+	return err
 }
 
 // memberFlags are the flags about this host as a member.
@@ -144,29 +150,32 @@ func joinCommand(c *cli) *cobra.Command {
 				return usagef("give either TOKEN or --token-file")
 			}
 			r.Token = optional(args)
-			if file != "" {
-				text, err := c.secret(file)
-				if err != nil {
-					return fmt.Errorf("reading the token: %w", err)
-				}
-				r.Token = text
-			}
-			r.Token = strings.TrimSpace(r.Token)
-			if _, err := token.Parse(r.Token); err != nil {
-				return err
-			}
-			n, err := c.client().Join(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.stdout, "joined %s: bridge %s, prefix %v, %s\n", n.Name, n.Bridge, n.IPv6, peerCount(n))
-			return nil
+			return c.join(cmd.Context(), r, file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "token-file", "", "`file` with the token; - is standard input")
 	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
 	memberFlags(cmd, &r.Bridge, &r.Endpoints)
 	return cmd
+}
+
+// join joins the network whose token r holds, or file if that is not "".
+func (c *cli) join(ctx context.Context, r api.JoinRequest, file string) (err error) {
+	if file != "" {
+		if r.Token, err = c.secret(file); err != nil {
+			return fmt.Errorf("reading the token: %w", err)
+		}
+	}
+	r.Token = strings.TrimSpace(r.Token)
+	if _, err := token.Parse(r.Token); err != nil {
+		return err
+	}
+	n, err := c.client().Join(ctx, r)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.stdout, "joined %s: bridge %s, prefix %v, %s\n", n.Name, n.Bridge, n.IPv6, peerCount(n))
+	return err
 }
 
 func listCommand(c *cli) *cobra.Command {
