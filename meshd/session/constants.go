@@ -21,6 +21,7 @@ const (
 // Bounds on what peers can make us remember and do.
 const (
 	maxHalfOpen          = 1024
+	maxAnswered          = 4 * maxHalfOpen  // half-open and completed within HandshakeTimeout
 	maxHalfOpenPerSource = 16               // per IPv4 address or IPv6 /64
 	maxPeers             = 4096             // above which no session is made that we do not want
 	reservedEntries      = entries / 8      // receiver indexes kept for handshakes that we begin

@@ -173,11 +173,12 @@ func (m *Machine) handleMessage2(from wire.Endpoint, h wire.HandshakeHeader, mes
 		m.counters.HandshakeMalformed.Add(1)
 		return
 	}
-	if id == m.cfg.Identity.Public && p2.Instance == m.cfg.Instance {
+	own := id == m.cfg.Identity.Public
+	if own && p2.Instance == m.cfg.Instance {
 		m.metSelf(u, from)
 		return
 	}
-	if u.peer != nil && u.peer.id != id && id != m.cfg.Identity.Public {
+	if u.peer != nil && u.peer.id != id && !own {
 		// Another node is at this candidate. The exchange goes on waiting for the right one.
 		m.counters.HandshakeIdentity.Add(1)
 		u.peer.exclude(from.Addr, m.now.Add(wrongPeerTime))
@@ -189,17 +190,10 @@ func (m *Machine) handleMessage2(from wire.Endpoint, h wire.HandshakeHeader, mes
 		m.counters.HandshakeAuth.Add(1)
 		return
 	}
-	datagram := append(wire.HandshakeHeader{Type: wire.TypeHandshake3, Receiver: p2.Sender}.Append(nil), message3...)
-	if id == m.cfg.Identity.Public {
-		// Someone has a copy of our key. Message 3 lets them know as well.
-		m.transmit(from, datagram)
-		m.abandon(u)
-		m.emit(DuplicateIdentity{ID: id, Endpoint: from, Instance: p2.Instance})
-		return
-	}
 	m.conclude(u, agreement{
 		peer: id, instance: p2.Instance, observed: p2.Observed, from: from, cipher: p2.Cipher, keys: keys,
-		index: u.index, remote: p2.Sender, initiator: true, message3: datagram, took: m.now.Sub(u.began),
+		index: u.index, remote: p2.Sender, initiator: true, took: m.now.Sub(u.began),
+		message3: append(wire.HandshakeHeader{Type: wire.TypeHandshake3, Receiver: p2.Sender}.Append(nil), message3...),
 	})
 }
 
@@ -217,6 +211,13 @@ func (m *Machine) metSelf(u *pursuit, from wire.Endpoint) {
 // conclude makes the keypair of a handshake that we began, and sends message 3.
 func (m *Machine) conclude(u *pursuit, a agreement) {
 	m.end(u) // the index passes from the exchange to the keypair
+	if a.peer == m.cfg.Identity.Public {
+		// Someone has a copy of our key. Message 3 lets them know as well.
+		m.transmit(a.from, a.message3)
+		m.table.release(a.index)
+		m.emit(DuplicateIdentity{ID: a.peer, Endpoint: a.from, Instance: a.instance})
+		return
+	}
 	if p := m.peers[a.peer]; p != nil && p.pending != nil && p.session.instance == a.instance {
 		// Another handshake with this peer is about to end, through another endpoint.
 		m.table.release(a.index)

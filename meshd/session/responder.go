@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/flynn/noise"
+
 	"meshnet/meshd/wire"
 )
 
@@ -41,7 +43,7 @@ func newResponder() responder {
 
 // room reports whether one more handshake from source may be answered.
 func (r *responder) room(source netip.Addr) bool {
-	return r.open < maxHalfOpen && r.perSource[source] < maxHalfOpenPerSource
+	return r.open < maxHalfOpen && len(r.queue) < maxAnswered && r.perSource[source] < maxHalfOpenPerSource
 }
 
 func (r *responder) add(h *halfOpen) {
@@ -149,12 +151,16 @@ func (m *Machine) handleMessage1(from wire.Endpoint, message []byte) {
 	if !m.checkClock(from, p1.Timestamp) {
 		return
 	}
-	source := sourceOf(from)
-	if !m.answered.room(source) || m.table.count <= reservedEntries {
+	if !m.answered.room(sourceOf(from)) || m.table.count <= reservedEntries {
 		m.counters.HandshakeFull.Add(1)
 		return
 	}
 	m.replays.add(m.now, ephemeral)
+	m.answer(from, p1, x, hs)
+}
+
+// answer sends message 2, and waits for message 3.
+func (m *Machine) answer(from wire.Endpoint, p1 wire.Payload1, x *exchange, hs *noise.HandshakeState) {
 	index, err := m.table.allocate()
 	if err != nil {
 		m.counters.IndexFull.Add(1)
@@ -165,17 +171,17 @@ func (m *Machine) handleMessage1(from wire.Endpoint, message []byte) {
 		cipher = wire.AES256GCM
 	}
 	p2 := wire.Payload2{Cipher: cipher, Sender: index, Instance: m.cfg.Instance, Observed: from.Addr}
-	answer, err := x.answer(hs, p2.Append(nil))
+	message, err := x.answer(hs, p2.Append(nil))
 	if err != nil { // a low-order ephemeral key: RFC 7748, section 6.1
 		m.table.release(index)
 		m.counters.HandshakeAuth.Add(1)
 		return
 	}
 	m.answered.add(&halfOpen{
-		index: index, remote: p1.Sender, cipher: cipher, exchange: x, source: source, began: m.now,
+		index: index, remote: p1.Sender, cipher: cipher, exchange: x, source: sourceOf(from), began: m.now,
 	})
 	m.schedule(m.now.Add(HandshakeTimeout))
-	m.transmit(from, append(wire.HandshakeHeader{Type: wire.TypeHandshake2, Receiver: p1.Sender}.Append(nil), answer...))
+	m.transmit(from, append(wire.HandshakeHeader{Type: wire.TypeHandshake2, Receiver: p1.Sender}.Append(nil), message...))
 }
 
 // checkClock reports whether a message 1's timestamp, in ns since 1970, is near enough to our clock.
@@ -222,20 +228,24 @@ func (m *Machine) handleMessage3(from wire.Endpoint, h wire.HandshakeHeader, mes
 		if p3.Instance != m.cfg.Instance {
 			m.emit(DuplicateIdentity{ID: id, Endpoint: from, Instance: p3.Instance})
 		}
-		m.answered.forget(ho.index)
-		m.table.release(ho.index)
+		m.refuse(ho)
 		return
 	}
 	if m.peers[id] == nil && len(m.peers) >= maxPeers {
 		m.counters.HandshakeFull.Add(1)
-		m.answered.forget(ho.index)
-		m.table.release(ho.index)
+		m.refuse(ho)
 		return
 	}
 	m.complete(ho, message, agreement{
 		peer: id, instance: p3.Instance, observed: p3.Observed, from: from, cipher: ho.cipher, keys: keys,
 		index: ho.index, remote: ho.remote, took: m.now.Sub(ho.began),
 	})
+}
+
+// refuse ends a handshake that makes no keypair.
+func (m *Machine) refuse(ho *halfOpen) {
+	m.answered.forget(ho.index)
+	m.table.release(ho.index)
 }
 
 // complete makes the keypair of a handshake that the peer began, and confirms it to the peer.

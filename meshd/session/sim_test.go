@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"testing"
@@ -21,12 +22,26 @@ func TestSimulation(t *testing.T) {
 		first, last = *simSeed, *simSeed
 	}
 	for seed := first; seed <= last; seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, seed, nil) })
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
+// A simulation does the same again with the same seed, to the byte.
+func TestSimulationRepeats(t *testing.T) {
+	var sums [2][]byte
+	for i := range sums {
+		h := sha256.New()
+		simulate(t, 7, func(d delivery) { h.Write(d.bytes) })
+		sums[i] = h.Sum(nil)
+	}
+	if !bytes.Equal(sums[0], sums[1]) {
+		t.Errorf("seed 7 sent %x, then %x", sums[0], sums[1])
+	}
+}
+
+func simulate(t *testing.T, seed uint64, sniff func(delivery)) {
 	l := newLab(t, seed)
+	l.sniff = sniff
 	for n := range 2 + int(seed%2) {
 		l.add(n)
 	}
@@ -44,7 +59,11 @@ func simulate(t *testing.T, seed uint64) {
 		}
 		l.run(time.Duration(l.rng.IntN(200)) * time.Millisecond)
 	}
-	l.chat(6 * time.Minute)
+	l.chat(3 * time.Minute)
+	if l.rng.IntN(2) == 0 {
+		l.restart(0)
+	}
+	l.chat(3 * time.Minute)
 
 	// In quiet, everyone agrees.
 	l.loss = 0
@@ -66,6 +85,20 @@ func simulate(t *testing.T, seed uint64) {
 	}
 }
 
+// restart ends host i and starts its next instance, which knows only what it is told.
+func (l *lab) restart(i int) {
+	old := l.hosts[i]
+	old.down = true
+	h := l.add(i, func(c *Config) { c.Instance = old.cfg.Instance + 100 })
+	h.skew, h.mute = old.skew, old.mute
+	l.hosts[i], l.hosts = h, l.hosts[:len(l.hosts)-1]
+	for _, other := range l.hosts {
+		if other != h && l.rng.IntN(2) == 0 {
+			h.connect(other)
+		}
+	}
+}
+
 // chat has every pair talk for d, and checks each delivery of a pair that is established on both sides.
 func (l *lab) chat(d time.Duration) {
 	for end := l.now.Add(d); l.now.Before(end); {
@@ -83,7 +116,8 @@ func (l *lab) chat(d time.Duration) {
 // probe seals a frame on a and, if both sides are established, opens a copy on b at once, without the link.
 func (l *lab) probe(a, b *host) {
 	sa, sb := a.Session(b.id()), b.Session(a.id())
-	if sa == nil || sb == nil || sa.Keypair() == nil || sb.Keypair() == nil || sb.Instance() != a.cfg.Instance {
+	if sa == nil || sb == nil || sa.Keypair() == nil || sb.Keypair() == nil ||
+		sb.Instance() != a.cfg.Instance || sa.Instance() != b.cfg.Instance {
 		return
 	}
 	k, text := sa.Keypair(), []byte("probe")

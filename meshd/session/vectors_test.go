@@ -221,7 +221,9 @@ func (s sealedVector) payload(v map[string][]byte) []byte {
 	return whole[s.from:s.to]
 }
 
-func (s sealedVector) by(k *Keypair, v map[string][]byte) []byte { return k.Seal(nil, s.header, s.payload(v)) }
+func (s sealedVector) by(k *Keypair, v map[string][]byte) []byte {
+	return k.Seal(nil, s.header, s.payload(v))
+}
 
 // vectorKeypair returns a keypair that seals as the sender of s and opens as its receiver.
 func vectorKeypair(t *testing.T, s sealedVector, keys transportKeys) *Keypair {
