@@ -21,7 +21,7 @@ func BenchmarkLease(b *testing.B) {
 			for range callers {
 				go func() {
 					for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-						if _, err := s.Lease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, nil); err != nil {
+						if _, err := s.Lease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil); err != nil {
 							done <- err
 							return
 						}
@@ -44,6 +44,17 @@ func BenchmarkLeaseInMemory(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		mustLease(b, s, Attachment{fmt.Sprint("c", i), "eth0"})
+	}
+}
+
+// BenchmarkHolder gives one lease to two holders in turn, on a disk that costs nothing.
+func BenchmarkHolder(b *testing.B) {
+	s := openMem(b, newMemDirectory())
+	b.ReportAllocs()
+	for i := range b.N {
+		if _, err := s.Lease(epoch, web, []Holder{cni, lxc}[i%2], nil); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

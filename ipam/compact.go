@@ -2,7 +2,8 @@ package ipam
 
 import "slices"
 
-// minGarbage is how many bytes of released leases a journal may always hold: below it, rewriting saves nothing.
+// minGarbage is how many bytes of released leases and former holders a journal may always hold: below it, rewriting saves
+// nothing.
 const minGarbage = 64 << 10
 
 // compact writes the journal anew if more than half of it, and more than minGarbage, is garbage. Its failure is not the

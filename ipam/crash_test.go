@@ -9,22 +9,24 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // model is what callers were told.
 type model struct {
 	acked   map[Attachment]Lease
-	unsure  map[Attachment]bool       // the answer was an error that leaves open what the disk has
+	unsure  map[Attachment][]Holder   // the answer was an error that leaves open what the disk has; who asked
 	address map[Attachment]netip.Addr // the one it always gets
 }
 
-// schedule is one seeded run of lease, release, full disk, failed sync, kill and power failure.
+// schedule is one seeded run of lease, another holder, release, full disk, failed sync, kill and power failure.
 type schedule struct {
 	t     *testing.T
 	rng   *rand.Rand
 	dir   *memDirectory
 	store *Store
 	model model
+	now   time.Time
 }
 
 // "After each step no address is held twice, and nothing acknowledged is lost", for thousands of schedules. One alone:
@@ -32,8 +34,8 @@ type schedule struct {
 func TestCrash(t *testing.T) {
 	for seed := range uint64(3000) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			c := &schedule{t: t, rng: rand.New(rand.NewPCG(seed, 7)), dir: newMemDirectory()}
-			c.model = model{map[Attachment]Lease{}, map[Attachment]bool{}, map[Attachment]netip.Addr{}}
+			c := &schedule{t: t, rng: rand.New(rand.NewPCG(seed, 7)), dir: newMemDirectory(), now: epoch}
+			c.model = model{map[Attachment]Lease{}, map[Attachment][]Holder{}, map[Attachment]netip.Addr{}}
 			c.boot()
 			for range 60 {
 				c.step()
@@ -46,6 +48,7 @@ func TestCrash(t *testing.T) {
 }
 
 func (c *schedule) step() {
+	c.now = c.now.Add(time.Second)
 	switch n := c.rng.IntN(100); {
 	case n < 45:
 		c.change(1)
@@ -70,49 +73,60 @@ func (c *schedule) step() {
 	}
 }
 
-// change leases or releases n attachments as concurrent callers do: all join the queue before the first commits.
+// change leases n attachments, gives their leases to another holder or releases them, as concurrent callers do: all join the
+// queue before the first commits.
 func (c *schedule) change(n int) {
 	type call struct {
 		a       Attachment
+		holder  Holder // of a lease
 		release bool
 		b       *batch
 	}
 	var calls []call
 	for range n {
 		a := Attachment{fmt.Sprint("c", c.rng.IntN(12)), "eth0"}
+		holder := Holder{"cni", fmt.Sprint("/run/netns/", c.rng.IntN(4))}
 		release := c.rng.IntN(5) < 2
 		var b *batch
 		var own bool
 		if release {
-			b, own, _ = c.store.startRelease(epoch, a)
+			b, own, _ = c.store.startRelease(c.now, a)
 		} else {
-			_, b, own, _ = c.store.startLease(epoch, a, takenElsewhere)
+			_, b, own, _ = c.store.startLease(c.now, a, holder, takenElsewhere)
 		}
 		if own {
-			calls = append(calls, call{a, release, b})
+			calls = append(calls, call{a, holder, release, b})
 		}
 	}
 	c.rng.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
 	for _, call := range calls {
-		c.record(call.a, call.release, c.store.commit(call.b))
+		c.record(call.a, call.holder, call.release, c.store.commit(call.b))
 	}
 }
 
 // takenElsewhere is a network in which other nodes hold every third address.
 func takenElsewhere(_ netip.Addr, m MAC) bool { return m[5]%3 == 0 }
 
-func (c *schedule) record(a Attachment, release bool, err error) {
+func (c *schedule) record(a Attachment, holder Holder, release bool, err error) {
+	before, held := c.model.acked[a]
 	switch {
 	case errors.Is(err, syscall.ENOSPC) && !errors.Is(err, ErrFailed):
 		// as before
 	case err != nil:
-		c.model.unsure[a] = true
+		asked := c.model.unsure[a]
+		if !release {
+			asked = append(asked, holder)
+		}
+		c.model.unsure[a] = asked
 	case release:
 		delete(c.model.acked, a)
 	default:
-		l, err := c.store.Lease(epoch, a, takenElsewhere)
+		l, err := c.store.Lease(c.now, a, holder, takenElsewhere)
 		if err != nil {
 			c.t.Fatalf("Lease(%v) after its commit: %v", a, err)
+		}
+		if before.Holder = holder; held && l != before {
+			c.t.Fatalf("Lease(%v, %v) = %v, want what it had: %v", a, holder, l, before)
 		}
 		if first, ok := c.model.address[a]; ok && first != l.IPv6 {
 			c.t.Fatalf("Lease(%v) = %v, before it was %v", a, l.IPv6, first)
@@ -156,8 +170,16 @@ func (c *schedule) boot() {
 	for _, l := range c.store.Leases() {
 		found[l.Attachment] = l
 	}
-	for a := range c.model.unsure {
+	for a, asked := range c.model.unsure {
 		if l, ok := found[a]; ok {
+			before, held := c.model.acked[a]
+			tried := slices.Contains(asked, l.Holder)
+			if tried {
+				before.Holder = l.Holder
+			}
+			if held && l != before || !held && !tried {
+				c.t.Fatalf("after a restart %v is leased, callers were told %v and had asked for %v", l, before, asked)
+			}
 			c.model.acked[a] = l
 		} else {
 			delete(c.model.acked, a)

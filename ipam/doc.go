@@ -13,6 +13,10 @@
 // The same attachment keeps its address until it is released, through crash and restart. After a release it gets the same
 // address again, as the address is a hash, unless another attachment has taken it in the meantime.
 //
+// A lease names its holder, who made the attachment and in which namespace, so that after a restart people see whose it is, and
+// whoever cleans up can tell which leases are theirs. An attachment that asks with another holder keeps its lease; the new
+// holder is as durable as the lease.
+//
 // No two attachments of this node share an address or a MAC; that none in the network do follows from the 64 bits of the
 // identifier (a million attachments collide with a chance of 3e-8) and from the caller's view of the other nodes, which it
 // hands to Lease.

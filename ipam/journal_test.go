@@ -18,6 +18,8 @@ var (
 	epoch = time.Unix(1_700_000_000, 0)
 	web   = Attachment{"web", "eth0"}
 	db    = Attachment{"db", "eth0"}
+	cni   = Holder{"cni", "/run/netns/c1"}
+	lxc   = Holder{"lxc", "/proc/4711/ns/net"}
 )
 
 // "Never silently starts afresh": each kind of damage is refused with the place and the way out, and the file is left alone.
@@ -49,10 +51,17 @@ func TestOpenRefusesDamage(t *testing.T) {
 		{"same address", testJournal([]entry{leaseEntry("a", 1<<20), leaseEntry("b", 1<<20)}), "have the same address"},
 		{"same MAC", testJournal([]entry{leaseEntry("a", 1<<20), leaseEntry("b", 1<<21)}), "have the same MAC"},
 		{"released twice", testJournal([]entry{leaseEntry("a", 1<<20)}, []entry{releaseEntry("a"), releaseEntry("a")}), "has no lease"},
+		{"holder of nothing", testJournal([]entry{leaseEntry("a", 1<<20)}, []entry{holderEntry("b", lxc)}), "b/eth0 has another holder but no lease"},
+		{"holder after release", testJournal([]entry{leaseEntry("a", 1<<20)}, []entry{releaseEntry("a"), holderEntry("a", lxc)}), "no lease"},
+		{"long source", testJournal([]entry{holderEntry("a", Holder{Source: strings.Repeat("s", 17)})}), "source has 17 bytes"},
+		{"unprintable source", testJournal([]entry{holderEntry("a", Holder{Source: "c\n"})}), `source "c\n" is not printable`},
+		{"long namespace", testJournal([]entry{holderEntry("a", Holder{NetNS: strings.Repeat("n", 4097)})}), "namespace has 4097 bytes"},
 		{"unknown entry", body(9, 0, 0, 0, 0, 0, 0, 0, 0), "kind 9"},
 		{"short entry", body(1, 0, 0, 0), "an entry is longer than its record"},
 		{"short lease", body(1, 0, 0, 0, 0, 0, 0, 0, 0, 1), "an entry is longer than its record"},
 		{"short name", body(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), "an entry is longer than its record"},
+		{"no holder", body(3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'e'), "an entry is longer than its record"},
+		{"short holder", body(3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'e', 0, 0, 0, 1), "an entry is longer than its record"},
 		{"no interface", body(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), "the interface has no name"},
 	}
 	for _, tt := range tests {
@@ -185,13 +194,14 @@ func TestOpenErrors(t *testing.T) {
 
 // "Full disk: the lease is not given, the error says so, and later calls work again when there is room."
 func TestFullDisk(t *testing.T) {
-	for room := range 80 {
+	leaseLen := recordHead + 1 + 8 + 14 + 8 + len("dbeth0") + len(cni.Source) + len(cni.NetNS)
+	for room := range leaseLen + 10 {
 		d := newMemDirectory()
 		s := openMem(t, d)
 		want := mustLease(t, s, web)
 		d.full, d.room = true, room
-		_, err := s.Lease(epoch, db, nil)
-		if room >= recordHead+1+8+14+4+len("dbeth0") {
+		_, err := s.Lease(epoch, db, cni, nil)
+		if room >= leaseLen {
 			if err != nil {
 				t.Fatalf("Lease with room for %d bytes: %v", room, err)
 			}
@@ -202,6 +212,9 @@ func TestFullDisk(t *testing.T) {
 		}
 		if _, err := s.Release(epoch, web); room < 30 && !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("Release with room for %d bytes: error = %v, want ENOSPC", room, err)
+		}
+		if _, err := s.Lease(epoch, web, lxc, nil); room < 30 && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Lease for another holder with room for %d bytes: error = %v, want ENOSPC", room, err)
 		}
 		d.full = false
 		again := openMem(t, d)
@@ -224,7 +237,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		t.Fatalf("Leases() = %v, want %v", got, want)
 	}
 	d.room = 0
-	if _, err := s.Lease(epoch, db, nil); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := s.Lease(epoch, db, cni, nil); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Lease error = %v, want ENOSPC", err)
 	}
 	d.full = false
@@ -248,11 +261,12 @@ func TestPoison(t *testing.T) {
 		s := openMem(t, d)
 		want := mustLease(t, s, web)
 		tt.set(d)
-		_, first := s.Lease(epoch, db, nil)
+		_, first := s.Lease(epoch, db, cni, nil)
 		d.failSync, d.full, d.failTruncate = false, false, false
-		_, second := s.Lease(epoch, db, nil)
+		_, second := s.Lease(epoch, db, cni, nil)
 		_, third := s.Release(epoch, web)
-		for i, err := range []error{first, second, third} {
+		_, fourth := s.Lease(epoch, web, lxc, nil)
+		for i, err := range []error{first, second, third, fourth} {
 			if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "restart meshd") {
 				t.Errorf("%s: call %d: error = %v, want ErrFailed", tt.name, i+1, err)
 			}
@@ -272,7 +286,7 @@ func TestRestartAfterFailedSync(t *testing.T) {
 	d := newMemDirectory()
 	s := openMem(t, d)
 	d.failSync = true
-	if _, err := s.Lease(epoch, web, nil); !errors.Is(err, ErrFailed) {
+	if _, err := s.Lease(epoch, web, cni, nil); !errors.Is(err, ErrFailed) {
 		t.Fatalf("Lease error = %v, want ErrFailed", err)
 	}
 	d.failSync = false
@@ -301,6 +315,27 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
+// Former holders are garbage too, and the last one is in the new file.
+func TestCompactionOfHolders(t *testing.T) {
+	d := newMemDirectory()
+	s := openMem(t, d)
+	want := mustLease(t, s, web)
+	largest := 0
+	for i := range 5000 {
+		want.Holder = Holder{"cni", fmt.Sprint("/run/netns/", i)}
+		if got, err := s.Lease(epoch.Add(time.Hour), web, want.Holder, nil); err != nil || got != want {
+			t.Fatalf("Lease = %v, %v, want %v", got, err, want)
+		}
+		largest = max(largest, len(d.names[journalName].data))
+	}
+	if limit := 3*minGarbage + maxRecord; largest > limit {
+		t.Errorf("the journal of one lease grew to %d bytes, want at most %d", largest, limit)
+	}
+	if got := openMem(t, d).Leases(); len(got) != 1 || got[0] != want {
+		t.Errorf("Leases() = %v, want %v", got, want)
+	}
+}
+
 func TestCompactionFailures(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -317,7 +352,7 @@ func TestCompactionFailures(t *testing.T) {
 		tt.set(d)
 		var err error
 		for i := 0; i < 3000 && err == nil; i++ {
-			if _, err = s.Lease(epoch, db, nil); err == nil {
+			if _, err = s.Lease(epoch, db, cni, nil); err == nil {
 				_, err = s.Release(epoch, db)
 			}
 		}

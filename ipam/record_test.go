@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,8 +17,12 @@ func testHeader() header {
 
 func leaseEntry(container string, iid uint64) entry {
 	at := time.Unix(1_700_000_000, int64(iid)).UTC()
-	l := Lease{Attachment: Attachment{container, "eth0"}, MAC: MAC{2, byte(iid >> 8), byte(iid)}, Created: at}
+	l := Lease{Attachment: Attachment{container, "eth0"}, Holder: cni, MAC: MAC{2, byte(iid >> 8), byte(iid)}, Created: at}
 	return entry{kind: entryLease, lease: l, iid: iid, at: at.UnixNano()}
+}
+
+func holderEntry(container string, h Holder) entry {
+	return entry{kind: entryHolder, lease: Lease{Attachment: Attachment{container, "eth0"}, Holder: h}, at: 1_700_000_000e9}
 }
 
 func releaseEntry(container string) entry {
@@ -47,23 +52,46 @@ func sampleJournal() []byte {
 		[]entry{leaseEntry("a", 0x10001), leaseEntry("b", 0x10002)},
 		[]entry{leaseEntry("c", 0x10003)},
 		[]entry{releaseEntry("a"), leaseEntry("d", 0x10004)},
-		[]entry{leaseEntry("a", 0x10001), releaseEntry("c")},
+		[]entry{holderEntry("b", lxc)},
+		[]entry{leaseEntry("a", 0x10001), releaseEntry("c"), holderEntry("d", Holder{Source: "manual"})},
 	)
 }
 
 // The layout of record.go; the checksums are from an implementation of its own.
 func TestJournalBytes(t *testing.T) {
-	got := testJournal([]entry{leaseEntry("web", 0x0123456789abcdef)}, []entry{releaseEntry("web")})
+	got := testJournal([]entry{leaseEntry("web", 0x0123456789abcdef)}, []entry{holderEntry("web", lxc)}, []entry{releaseEntry("web")})
 	want := "6d6e6c6561736573" + "0001" + "0000" + // magic, version, zero
 		"01000000000000000000000000000000" + // network ID
 		"0200000000000000000000000000000000000000000000000000000000000000" + // node ID
-		"fd8b520e14130000" + "000000000000007e" + "a2f6c265" + // subnet, end of the snapshot, checksum
-		"6d6e7263" + "00000022" + "99e581e5" + // mark, length, checksum
+		"fd8b520e14130000" + "0000000000000092" + "0c85a5af" + // subnet, end of the snapshot, checksum
+		"6d6e7263" + "00000036" + "3d9fa2da" + // mark, length, checksum
 		"01" + "18bae265bfd5cdef" + "0123456789abcdef" + "02cdef000000" + "0003776562" + "000465746830" +
+		"0003636e69" + "000d2f72756e2f6e65746e732f6331" +
+		"6d6e7263" + "0000002c" + "aca0c842" +
+		"03" + "17979cfe362a0000" + "0003776562" + "000465746830" + "00036c7863" + "00112f70726f632f343731312f6e732f6e6574" +
 		"6d6e7263" + "00000014" + "3447c1e0" +
 		"02" + "17979cfe362a0000" + "0003776562" + "000465746830"
 	if fmt.Sprintf("%x", got) != want {
 		t.Errorf("journal =\n%x, want\n%s", got, want)
+	}
+}
+
+func largestEntry() entry {
+	e := leaseEntry(strings.Repeat("c", 1024), 1<<40)
+	e.lease.IfName = strings.Repeat("i", 255)
+	e.lease.Holder = Holder{strings.Repeat("s", 16), strings.Repeat("n", 4096)}
+	return e
+}
+
+// maxEntry is the length of the largest entry, and a record has room for it.
+func TestLargestEntry(t *testing.T) {
+	want := largestEntry()
+	b := appendEntry(nil, &want)
+	if len(b) != maxEntry || maxEntry > maxBody {
+		t.Errorf("the largest entry has %d bytes, maxEntry = %d, maxBody = %d", len(b), maxEntry, maxBody)
+	}
+	if got, rest, err := parseEntry(b); got != want || len(rest) != 0 || err != nil {
+		t.Errorf("parseEntry(the largest entry) = %v, %d bytes, %v, want all of it", got.lease, len(rest), err)
 	}
 }
 
@@ -184,7 +212,8 @@ func FuzzReplay(f *testing.F) {
 
 // FuzzEntry: append undoes parse.
 func FuzzEntry(f *testing.F) {
-	for _, e := range []entry{leaseEntry("web", 1<<40), leaseEntry("", 7), releaseEntry("web")} {
+	for _, e := range []entry{leaseEntry("web", 1<<40), leaseEntry("", 7), releaseEntry("web"), holderEntry("web", lxc),
+		holderEntry("web", Holder{Source: "manual"}), largestEntry()} {
 		f.Add(appendEntry(nil, &e))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -34,6 +34,14 @@ func (t *table) apply(e *entry) error {
 		delete(t.macs, old.MAC)
 		return nil
 	}
+	if e.kind == entryHolder {
+		if !held {
+			return fmt.Errorf("%v has another holder but no lease", a)
+		}
+		old.Holder = e.lease.Holder
+		t.leases[a] = old
+		return nil
+	}
 	if held {
 		return fmt.Errorf("%v is leased twice", a)
 	}

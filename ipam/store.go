@@ -44,16 +44,37 @@ func (a Attachment) check() error {
 	return nil
 }
 
+// Holder is who made an attachment and where its interface is. Addresses do not depend on it. Comparable with ==.
+type Holder struct {
+	Source string // "cni", "lxc" or "manual": at most 16 bytes of printable ASCII; empty if unknown
+	NetNS  string // path of the container's network namespace as the caller named it, at most 4,096 bytes; may be empty
+}
+
+func (h Holder) check() error {
+	switch {
+	case len(h.Source) > maxSource:
+		return fmt.Errorf("the holder's source has %d bytes, at most %d are allowed", len(h.Source), maxSource)
+	case strings.ContainsFunc(h.Source, func(r rune) bool { return r < ' ' || r > '~' }):
+		return fmt.Errorf("the holder's source %q is not printable", h.Source)
+	case len(h.NetNS) > maxNetNS:
+		return fmt.Errorf("the path of the holder's namespace has %d bytes, at most %d are allowed", len(h.NetNS), maxNetNS)
+	}
+	return nil
+}
+
 // Lease is what an attachment holds until it is released. Comparable with ==.
 type Lease struct {
 	Attachment
+	Holder  Holder // the last one that asked
 	MAC     MAC
 	IPv6    netip.Addr // in Subnet(Config.Prefix)
-	Created time.Time  // UTC, without a monotonic reading
+	Created time.Time  // UTC, without a monotonic reading; a new holder does not change it
 }
 
-// String returns attachment, address and MAC.
-func (l Lease) String() string { return fmt.Sprintf("%v %v %v", l.Attachment, l.IPv6, l.MAC) }
+// String returns attachment, address, MAC and holder.
+func (l Lease) String() string {
+	return fmt.Sprintf("%v %v %v %v", l.Attachment, l.IPv6, l.MAC, l.Holder)
+}
 
 // Config says whose leases a Store keeps. The journal is bound to NetworkID, Node and the subnet of Prefix.
 type Config struct {
@@ -124,49 +145,58 @@ func open(d directory, c Config) (*Store, error) {
 	}, nil
 }
 
-// Lease returns the lease of a, and gives it one if it has none; then it is on disk when Lease returns. taken reports whether
-// an attachment other than a is known to hold the address or the MAC; it may be nil, is called with the store locked, and must
-// neither wait nor call the store. After an error a has no lease; the error wraps ErrFailed if there will be none until
-// restart, and the operating system's (syscall.ENOSPC) if a later call may succeed.
-func (s *Store) Lease(now time.Time, a Attachment, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	if err := a.check(); err != nil {
+// Lease returns the lease of a, and gives it one if it has none. If it has one with another holder, as a container that was
+// restarted has another namespace, the lease gets the new one and is otherwise as before. Either change is on disk when Lease
+// returns; if there is neither, nothing is written. taken reports whether an attachment other than a is known to hold the address or the MAC; it may be nil, is
+// called with the store locked, and must neither wait nor call the store. After an error a has what it had before, no lease or
+// one with the old holder; the error wraps ErrFailed if that stays so until restart, and the operating system's
+// (syscall.ENOSPC) if a later call may succeed.
+func (s *Store) Lease(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, error) {
+	if err := errors.Join(a.check(), holder.check()); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
-		l, b, own, err := s.startLease(now, a, taken)
+		l, b, own, err := s.startLease(now, a, holder, taken)
 		if err == nil && b != nil {
 			err = s.commit(b)
 		}
 		if err != nil && (own || b == nil) { // the failure of another caller's change is theirs
 			return Lease{}, fmt.Errorf("leasing for %v: %w", a, err)
 		}
-		if b == nil {
+		if own || b == nil { // not asked again if own: two holders that ask at once would take turns
 			return l, nil
 		}
 	}
 }
 
-// startLease returns the lease of a if it is on disk, else the batch after which to ask again; own is true if that batch holds
-// this caller's lease of a.
-func (s *Store) startLease(now time.Time, a Attachment, taken func(netip.Addr, MAC) bool) (l Lease, b *batch, own bool, err error) {
+// startLease returns the lease of a if it is on disk with holder, else the batch to wait for. own is true if that batch makes
+// this caller's change, and l is then the lease after it; otherwise the caller asks again.
+func (s *Store) startLease(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (
+	l Lease, b *batch, own bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.pending[a]; b != nil {
 		return Lease{}, b, false, nil
 	}
-	if l, ok := s.held.leases[a]; ok {
+	l, held := s.held.leases[a]
+	if held && l.Holder == holder {
 		return l, nil, false, nil
 	}
 	if s.closed {
 		return Lease{}, nil, false, ErrClosed
 	}
+	if held {
+		l.Holder = holder
+		change := Lease{Attachment: a, Holder: holder}
+		return l, s.add(entry{kind: entryHolder, lease: change, at: now.UnixNano()}), true, nil
+	}
 	iid, mac, err := s.choose(a, taken)
 	if err != nil {
 		return Lease{}, nil, false, err
 	}
-	e := entry{kind: entryLease, iid: iid, at: now.UnixNano()}
-	e.lease = Lease{Attachment: a, MAC: mac, Created: time.Unix(0, e.at).UTC()}
-	return Lease{}, s.add(e), true, nil
+	at := now.UnixNano()
+	l = Lease{a, holder, mac, join(s.scope.subnet, iid), time.Unix(0, at).UTC()}
+	return l, s.add(entry{kind: entryLease, lease: l, iid: iid, at: at}), true, nil
 }
 
 // choose derives identifier and MAC of a with the first counter whose result is free.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ func newLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w
 
 func mustLease(t testing.TB, s *Store, a Attachment) Lease {
 	t.Helper()
-	l, err := s.Lease(epoch, a, nil)
+	l, err := s.Lease(epoch, a, cni, nil)
 	if err != nil {
 		t.Fatalf("Lease(%v): %v", a, err)
 	}
@@ -36,12 +37,12 @@ func TestLeaseIsIdempotent(t *testing.T) {
 	d := newMemDirectory()
 	s := openMem(t, d)
 	first := mustLease(t, s, web)
-	want := Lease{web, first.MAC, first.IPv6, epoch.UTC()}
+	want := Lease{web, cni, first.MAC, first.IPv6, epoch.UTC()}
 	if first != want || !Subnet(testConfig().Prefix).Contains(first.IPv6) {
 		t.Errorf("Lease = %+v, want %+v in %v", first, want, testConfig().Prefix)
 	}
 	syncs := d.syncs
-	again, err := s.Lease(epoch.Add(time.Hour), web, func(netip.Addr, MAC) bool { return true })
+	again, err := s.Lease(epoch.Add(time.Hour), web, cni, func(netip.Addr, MAC) bool { return true })
 	if again != first || err != nil || d.syncs != syncs {
 		t.Errorf("second Lease = %+v, %v with %d syncs, want the first without one", again, err, d.syncs-syncs)
 	}
@@ -54,6 +55,58 @@ func TestLeaseIsIdempotent(t *testing.T) {
 	}
 	if got := mustLease(t, s, web); got != first {
 		t.Errorf("Lease after Release = %+v, want %+v", got, first)
+	}
+}
+
+// "An attachment that asks with another holder keeps its lease; the new holder is as durable as the lease."
+func TestLeaseChangesHolder(t *testing.T) {
+	d := newMemDirectory()
+	s := openMem(t, d)
+	first := mustLease(t, s, web)
+	other := mustLease(t, s, db)
+	want := first
+	for _, want.Holder = range []Holder{lxc, {"lxc", "/proc/4712/ns/net"}, {"manual", ""}, {}, cni} {
+		syncs := d.syncs
+		for range 2 {
+			got, err := s.Lease(epoch.Add(time.Hour), web, want.Holder, func(netip.Addr, MAC) bool { return true })
+			if got != want || err != nil {
+				t.Errorf("Lease = %v, %v, want %v", got, err, want)
+			}
+		}
+		if got := d.syncs - syncs; got != 1 {
+			t.Errorf("Lease for %v, twice: %d syncs, want 1", want.Holder, got)
+		}
+		crashed := d.crash(rand.New(rand.NewPCG(1, 1)))
+		d.off = false
+		for _, got := range [][]Lease{s.Leases(), openMem(t, crashed).Leases()} {
+			if !slices.Equal(got, []Lease{other, want}) {
+				t.Errorf("Leases() = %v, want %v", got, []Lease{other, want})
+			}
+		}
+	}
+	checkTable(t, s.held)
+}
+
+// A holder that is on its way to the disk is nobody's answer yet: not of Leases, not of a call with that holder.
+func TestHolderIsNotSeenBeforeItIsOnDisk(t *testing.T) {
+	s := openMem(t, newMemDirectory())
+	first := mustLease(t, s, web)
+	want := first
+	want.Holder = lxc
+	l, b, own, err := s.startLease(epoch, web, lxc, nil)
+	if l != want || !own || err != nil {
+		t.Fatalf("startLease = %v, %v, %v, want %v for its own", l, own, err, want)
+	}
+	if got := s.Leases(); len(got) != 1 || got[0] != first {
+		t.Errorf("Leases() = %v, want %v", got, first)
+	}
+	for _, h := range []Holder{cni, lxc} {
+		if _, joined, own, err := s.startLease(epoch, web, h, nil); joined != b || own || err != nil {
+			t.Errorf("startLease(%v) while it is written = %v, %v, want another caller's batch", h, own, err)
+		}
+	}
+	if got, err := s.Lease(epoch, web, lxc, nil); got != want || err != nil {
+		t.Errorf("Lease that waits for it = %v, %v, want %v", got, err, want)
 	}
 }
 
@@ -93,13 +146,13 @@ func TestLeaseAvoidsCollisions(t *testing.T) {
 					}
 				}
 			}
-			l, err := s.Lease(epoch, web, tt.taken)
+			l, err := s.Lease(epoch, web, cni, tt.taken)
 			if err != nil || l.IPv6 != tt.addr || l.MAC != tt.mac {
 				t.Errorf("%s (on disk: %v): Lease = %+v, %v, want %v %v", tt.name, onDisk, l, err, tt.addr, tt.mac)
 			}
 		}
 	}
-	_, err := s.Lease(epoch, web, func(netip.Addr, MAC) bool { return true })
+	_, err := s.Lease(epoch, web, cni, func(netip.Addr, MAC) bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "web/eth0: the first 16 addresses") || len(s.Leases()) != 0 {
 		t.Errorf("Lease with all taken: error = %v, want one that says so", err)
 	}
@@ -121,12 +174,39 @@ func TestAttachmentNames(t *testing.T) {
 		{Attachment{"web", strings.Repeat("i", 256)}, false},
 	}
 	for _, tt := range tests {
-		if _, err := s.Lease(epoch, tt.a, nil); (err == nil) != tt.ok {
+		if _, err := s.Lease(epoch, tt.a, cni, nil); (err == nil) != tt.ok {
 			t.Errorf("Lease(%.20q) error = %v, want ok: %v", tt.a, err, tt.ok)
 		}
 	}
 	if got := s.Leases(); len(got) != 5 || !slices.IsSortedFunc(got, func(a, b Lease) int { return a.compare(b.Attachment) }) {
 		t.Errorf("Leases() = %v, want 5, sorted", got)
+	}
+}
+
+func TestHolders(t *testing.T) {
+	s := openMem(t, newMemDirectory())
+	tests := []struct {
+		h  Holder
+		ok bool
+	}{
+		{Holder{}, true},
+		{Holder{"manual", ""}, true},
+		{Holder{" ~", "\x00\xff\n"}, true},
+		{Holder{strings.Repeat("s", 16), strings.Repeat("n", 4096)}, true},
+		{Holder{strings.Repeat("s", 17), ""}, false},
+		{Holder{"c\x1f", ""}, false},
+		{Holder{"c\x7f", ""}, false},
+		{Holder{"c\xff", ""}, false},
+		{Holder{"ü", ""}, false},
+		{Holder{"cni", strings.Repeat("n", 4097)}, false},
+	}
+	for _, a := range []Attachment{web, db} { // the first with a new lease, the others change it
+		for _, tt := range tests {
+			if l, err := s.Lease(epoch, a, tt.h, nil); (err == nil) != tt.ok || tt.ok && l.Holder != tt.h {
+				t.Errorf("Lease(%v, %.20q) = %v, %v, want ok: %v", a, tt.h, l.Holder, err, tt.ok)
+			}
+		}
+		slices.Reverse(tests)
 	}
 }
 
@@ -140,8 +220,11 @@ func TestClose(t *testing.T) {
 	if err := s.commit(b); err != nil || len(s.Leases()) != 2 {
 		t.Errorf("the change under way: %v, leases %v, want 2", err, s.Leases())
 	}
-	if _, err := s.Lease(epoch, db, nil); !errors.Is(err, ErrClosed) {
+	if _, err := s.Lease(epoch, db, cni, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Lease after Close: error = %v, want ErrClosed", err)
+	}
+	if _, err := s.Lease(epoch, web, lxc, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("Lease for another holder after Close: error = %v, want ErrClosed", err)
 	}
 	if _, err := s.Release(epoch, web); !errors.Is(err, ErrClosed) {
 		t.Errorf("Release after Close: error = %v, want ErrClosed", err)
@@ -163,10 +246,14 @@ func TestConcurrency(t *testing.T) {
 		wg.Go(func() {
 			own, shared := Attachment{fmt.Sprint("c", g), "eth0"}, Attachment{fmt.Sprint("s", g%3), "eth0"}
 			for i := range 20 {
-				first, err1 := s.Lease(epoch, own, nil)
-				_, err2 := s.Lease(epoch, shared, nil)
+				first, err1 := s.Lease(epoch, own, cni, nil)
+				mine := Holder{"cni", fmt.Sprint("/run/netns/", g)}
+				l, err2 := s.Lease(epoch, shared, mine, nil)
+				if l.Holder != mine {
+					t.Errorf("Lease(%v, %v) = %v", shared, mine, l)
+				}
 				_, err3 := s.Release(epoch, shared)
-				again, err4 := s.Lease(epoch, own, nil)
+				again, err4 := s.Lease(epoch, own, cni, nil)
 				if err := errors.Join(err1, err2, err3, err4); err != nil || first != again {
 					t.Errorf("%v: %+v, then %+v, %v", own, first, again, err)
 				}
@@ -202,7 +289,7 @@ func TestGroupCommit(t *testing.T) {
 	const n = 2000 // more than one record holds
 	var batches []*batch
 	for i := range n {
-		_, b, own, err := s.startLease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, nil)
+		_, b, own, err := s.startLease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil)
 		if err != nil || !own {
 			t.Fatalf("startLease = %v, %v", own, err)
 		}

@@ -191,7 +191,8 @@ func (d *daemon) Attach(_ context.Context, r api.AttachRequest) (api.Attachment,
 	if r.MTU > s.MTU {
 		return api.Attachment{}, api.Errorf(api.Invalid, "MTU %d is more than the network's %d", r.MTU, s.MTU)
 	}
-	lease, err := n.Attach(ipam.Attachment{Container: r.Container, IfName: r.IfName})
+	holder := ipam.Holder{Source: string(r.Source), NetNS: r.NetNS}
+	lease, err := n.Attach(ipam.Attachment{Container: r.Container, IfName: r.IfName}, holder)
 	if err != nil {
 		return api.Attachment{}, err
 	}
@@ -225,6 +226,8 @@ func attachment(s settings, l ipam.Lease) api.Attachment {
 		MTU:       s.MTU,
 		MAC:       api.MAC(l.MAC),
 		Addresses: []netip.Prefix{netip.PrefixFrom(l.IPv6, ipam.Subnet(s.IPv6).Bits())},
+		Source:    api.Source(l.Holder.Source),
+		NetNS:     l.Holder.NetNS,
 		Created:   l.Created.Truncate(time.Millisecond),
 	}
 }

@@ -35,10 +35,10 @@ func (n *Node) readNeighbours() {
 	n.fabric.Neighbours(t.macs)
 }
 
-// Attach gives an attachment its lease, which is on disk when Attach returns, and lets the members know. The same
-// attachment gets the same lease however often it asks.
-func (n *Node) Attach(a ipam.Attachment) (ipam.Lease, error) {
-	lease, err := n.cfg.Leases.Lease(time.Now(), a, n.taken)
+// Attach gives an attachment its lease, which is on disk with its holder when Attach returns, and lets the members know.
+// The same attachment gets the same lease however often it asks, and whoever holds it.
+func (n *Node) Attach(a ipam.Attachment, holder ipam.Holder) (ipam.Lease, error) {
+	lease, err := n.cfg.Leases.Lease(time.Now(), a, holder, n.taken)
 	if err != nil {
 		return ipam.Lease{}, fmt.Errorf("leasing an address for %s/%s: %w", a.Container, a.IfName, err)
 	}

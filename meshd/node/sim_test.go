@@ -220,7 +220,7 @@ func TestThirtyNodesConverge(t *testing.T) {
 			c.add(first).start()
 		}
 		for _, m := range c.members {
-			if _, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}); err != nil {
+			if _, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Holder{Source: "cni"}); err != nil {
 				t.Fatal(err)
 			}
 		}
