@@ -35,7 +35,7 @@ var arrows = map[string]struct {
 	"meshnet/plugins/internal/meshdtest": {[]string{"meshd/api"}, "a meshd for the tests of plugins is no more than its API"},
 	"meshnet/test/netsim":                {[]string{"meshd/wire"}, "the simulated edges know what the real ones know"},
 	"meshnet/test/e2e":                   {[]string{"test/e2e/lab", "meshd/api", "meshd/wire", "meshd/token"}, "end to end means from outside"},
-	"meshnet/test/e2e/demo":              {[]string{"test/e2e/lab"}, "end to end means from outside"},
+	"meshnet/test/e2e/demo":              {[]string{"test/e2e/lab", "meshd/api"}, "end to end means from outside"},
 	"meshnet/test/e2e/lab":               {[]string{"meshd/api"}, "end to end means from outside"},
 }
 

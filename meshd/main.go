@@ -14,6 +14,7 @@ import (
 	"time"
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
@@ -61,6 +62,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := checkPrivileges(); err != nil {
+		return err
+	}
 	state, err := config.OpenState(opts.State)
 	if err != nil {
 		return err
@@ -106,6 +110,19 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	notify(log, sdnotify.SdNotifyStopping)
 	log.Info("meshd is stopping")
 	return err
+}
+
+// checkPrivileges says at once what would else fail with the first network.
+func checkPrivileges() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("reading this process's capabilities: %w", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return errors.New("the capability CAP_NET_ADMIN is missing, which TAP devices and bridges need; run meshd as root")
+	}
+	return nil
 }
 
 // notify tells systemd, if it started us.

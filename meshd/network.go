@@ -53,6 +53,9 @@ func (d *daemon) open(s settings, first bool) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if created {
+		undo = append(undo, func() error { return tap.RemoveBridge(s.Bridge) })
+	}
 	s.BridgeOwned = s.BridgeOwned || created
 	s.LastInstance = max(uint64(time.Now().UnixNano()), s.LastInstance+1)
 	if err := d.state.Save(s); err != nil {

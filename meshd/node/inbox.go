@@ -20,7 +20,8 @@ const (
 type inbox struct {
 	handshakes chan handshake           // peers' handshake messages, copied
 	closes     chan closing             // peers' goodbyes
-	reports    chan report              // what the frame path noticed
+	stations   chan station             // MACs that the frame path saw
+	reports    chan report              // what the frame path noticed about keypairs
 	wants      chan session.NodeID      // peers that control wants to talk to
 	members    chan struct{}            // the members changed: read them again
 	neighbours chan struct{}            // the neighbour table changed: read it again
@@ -37,11 +38,15 @@ type closing struct {
 	payload []byte
 }
 
-// report is one observation of the frame path: a station seen behind a peer (mac and node), or something about a
-// keypair (roamed to from, or confirmed).
+// station is a MAC seen behind a node. Stations have a queue of their own: any container can make up MACs, and must not
+// push out what sessions depend on.
+type station struct {
+	mac  mesh.MAC
+	node session.NodeID
+}
+
+// report is one observation of the frame path about a keypair: its session roamed to from, or it is confirmed.
 type report struct {
-	mac     mesh.MAC
-	node    session.NodeID
 	keypair *session.Keypair
 	roamed  bool
 	from    wire.Endpoint
@@ -51,6 +56,7 @@ func newInbox() inbox {
 	return inbox{
 		handshakes: make(chan handshake, handshakeQueue),
 		closes:     make(chan closing, handshakeQueue),
+		stations:   make(chan station, reportQueue),
 		reports:    make(chan report, reportQueue),
 		wants:      make(chan session.NodeID, reportQueue),
 		members:    make(chan struct{}, 1),
@@ -71,7 +77,7 @@ func offer[T any](c chan T, v T) bool {
 
 // Learn implements mesh.Report.
 func (b *inbox) Learn(mac mesh.MAC, node session.NodeID) bool {
-	return offer(b.reports, report{mac: mac, node: node})
+	return offer(b.stations, station{mac: mac, node: node})
 }
 
 // want implements control.Config.Want.

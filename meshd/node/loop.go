@@ -56,6 +56,9 @@ func (n *Node) loop(ctx context.Context) {
 		case r := <-n.inbox.reports:
 			now = time.Now()
 			n.report(now, r)
+		case st := <-n.inbox.stations:
+			now = time.Now()
+			n.fabric.Learn(now, st.mac, st.node)
 		case id := <-n.inbox.wants:
 			now = time.Now()
 			n.want(now, id)
@@ -123,14 +126,11 @@ func (n *Node) next(now time.Time) time.Time {
 	return next
 }
 
-// report handles one observation of the frame path.
+// report handles what the frame path noticed about a keypair.
 func (n *Node) report(now time.Time, r report) {
-	switch {
-	case r.keypair == nil:
-		n.fabric.Learn(now, r.mac, r.node)
-	case r.roamed:
+	if r.roamed {
 		n.machine.Roamed(now, r.keypair, r.from)
-	default:
+	} else {
 		n.machine.Confirmed(now, r.keypair)
 	}
 }
@@ -166,11 +166,11 @@ func (n *Node) established(e session.Established) {
 	n.control.Met(s.ID(), s.Instance())
 }
 
-// lost takes a session back. The machine goes on trying if the peer is still wanted.
+// lost takes a session back. The machine goes on trying if the peer is still wanted. What was learned about the peer stays:
+// frames for its containers are dropped until it returns, rather than sent to everyone.
 func (n *Node) lost(id session.NodeID, reason fmt.Stringer) {
 	n.log.Info("session ended", "peer", id.Short(), "reason", reason.String())
 	n.publishSessions(func(t sessionTable) { delete(t, id) })
-	n.fabric.RemovePeer(id)
 }
 
 // duplicate handles a second host with one identity.

@@ -81,8 +81,8 @@ func (n *Node) forget(now time.Time, id session.NodeID) {
 	n.machine.Forget(now, id, 0)
 	if (*n.sessions.Load())[id] != nil {
 		n.publishSessions(func(t sessionTable) { delete(t, id) })
-		n.fabric.RemovePeer(id)
 	}
+	n.fabric.RemovePeer(id)
 }
 
 // forgetStrangers stops calling those whom we remember but no member knows any more.
