@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,7 +24,7 @@ func attachCommand(c *cli) *cobra.Command {
   left out if there is only one.
 
   The address belongs to (network, host, container, interface): attached again under the same names, a container has the
-  same address again.
+  same address again. Attaching what is attached already changes nothing.
 
 ` + footer,
 		Example: `  ip netns add web && meshctl attach --netns /run/netns/web --container web
@@ -38,20 +40,33 @@ func attachCommand(c *cli) *cobra.Command {
 				}
 			}
 			r.Network, r.Source = optional(args), api.SourceManual
-			result, err := attach.Add(cmd.Context(), c.client(), r)
+			a, err := add(cmd.Context(), c.client(), r)
 			if err != nil {
 				return fmt.Errorf("attaching %s/%s: %w", r.Container, r.IfName, err)
 			}
 			if c.json {
-				return c.printJSON(result.Attachment)
+				return c.printJSON(a)
 			}
-			return c.attached(result.Attachment)
+			return c.attached(a)
 		},
 	}
 	targetFlags(cmd, &r)
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the interface in `bytes` (default the network's)")
 	c.jsonFlag(cmd)
 	return cmd
+}
+
+// add attaches a container, or finds that it is attached as it should be.
+func add(ctx context.Context, client *api.Client, r attach.Request) (api.Attachment, error) {
+	result, err := attach.Add(ctx, client, r)
+	if !errors.Is(err, attach.ErrExists) {
+		return result.Attachment, err
+	}
+	a, cerr := attach.Check(ctx, client, r)
+	if cerr != nil {
+		return api.Attachment{}, err
+	}
+	return a, nil
 }
 
 func detachCommand(c *cli) *cobra.Command {

@@ -91,7 +91,15 @@ func (c *cli) create(ctx context.Context, r api.CreateRequest, pskFile string) (
 	}
 	fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v\non other hosts: meshctl network join TOKEN\n",
 		created.Network.Name, created.Network.Bridge, created.Network.IPv6)
-	_, err = fmt.Fprintln(c.stdout, created.Token)
+	return c.printToken(created.Token)
+}
+
+// printToken prints a token, and says so if nobody can join with it.
+func (c *cli) printToken(text string) error {
+	if t, err := token.Parse(text); err == nil && len(t.Endpoints) == 0 {
+		fmt.Fprintln(c.stderr, "warning: the token says no endpoint, because none of this host is known; see --endpoint")
+	}
+	_, err := fmt.Fprintln(c.stdout, text)
 	return err
 }
 
@@ -244,8 +252,7 @@ func tokenCommand(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(c.stdout, text)
-			return err
+			return c.printToken(text)
 		},
 	}
 	cmd.Flags().StringArrayVar(&endpoints, "endpoint", nil, "`host:port` of a member, to be in the token; repeatable, at most 8")

@@ -133,6 +133,19 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A token with which nobody can join is printed with a warning.
+func TestTokenWithoutEndpoints(t *testing.T) {
+	none := home
+	none.Endpoints = nil
+	var stdout, stderr strings.Builder
+	if err := (&cli{stdout: &stdout, stderr: &stderr}).printToken(none.String()); err != nil {
+		t.Fatal(err)
+	}
+	if stdout.String() != none.String()+"\n" || !strings.HasPrefix(stderr.String(), "warning: the token says no endpoint") {
+		t.Errorf("printToken: stdout %q, stderr %q; want the token and a warning", stdout.String(), stderr.String())
+	}
+}
+
 func TestGenkey(t *testing.T) {
 	_, first, _ := meshctl("", "genkey")
 	_, second, _ := meshctl("", "genkey")
