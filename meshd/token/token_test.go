@@ -84,6 +84,28 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// The protocol's document shows these vectors.
+func TestDocumentShowsVectors(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile("testdata/vectors.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	for line := range strings.Lines(string(file)) {
+		if line != "\n" {
+			line = "    " + line
+		}
+		shown.WriteString(line)
+	}
+	if !strings.Contains(string(doc), shown.String()) {
+		t.Errorf("docs/protocol.md does not show\n%s", shown.String())
+	}
+}
+
 // "White space is ignored, wherever it is."
 func TestParseSpace(t *testing.T) {
 	v := vectors(t)[0]
