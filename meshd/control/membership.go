@@ -21,14 +21,14 @@ const (
 	// retransmitMult times log10 of the number of members is how often a message is gossiped: memberlist's value.
 	retransmitMult = 4
 	// probeInterval is memberlist's; see memberlistConfig. An overloaded node makes it up to maxAwareness times longer.
-	probeInterval = 2 * time.Second
+	probeInterval = 1500 * time.Millisecond
 	maxAwareness  = 4
 	// crcLen is what memberlist adds to a packet after it has filled it: type (1) and checksum (4).
 	crcLen = 5
 )
 
 // memberlistConfig returns memberlist's configuration. The timings stand 300 ms round trips and 5 % loss without a
-// member being declared dead, and still notice one that vanished within 15 s.
+// member being declared dead, and still notice one that vanished, mostly within 10 s.
 func (c *Control) memberlistConfig() *memberlist.Config {
 	mc := memberlist.DefaultLANConfig()
 	mc.Name = c.cfg.Self.String()
@@ -40,17 +40,18 @@ func (c *Control) memberlistConfig() *memberlist.Config {
 	mc.Logger = log.New(&logAdapter{log: c.cfg.Log, dropped: &c.counters.LogsDropped}, "", 0)
 
 	// One probe: a ping and its answer take a round trip (300 ms, and as much again for jitter and a busy host), then
-	// a ping through another member takes two and a ping over a new stream takes two: 2 s hold all of it. At 5 %
+	// a ping through another member takes two, and so does a ping over a new stream: 1.5 s hold all of it. At 5 %
 	// loss one probe in 2,000 fails altogether, so suspicion is rare; LAN's 1 s would suspect constantly at 300 ms.
 	mc.ProbeInterval = probeInterval
-	mc.ProbeTimeout = 700 * time.Millisecond
+	mc.ProbeTimeout = 600 * time.Millisecond
 	mc.IndirectChecks = 3
 	mc.DisableTcpPings = false // a stream repeats what is lost: the last word before suspicion
-	// A suspect has 6 s in a small network, 9 s among 30, to hear of it and refute: several rounds of gossip. LAN's 4
-	// would spend another 2 s on noticing a death.
+	// A suspect has 4.5 s in a small network, 6.6 s among 30, to hear of it and refute: several rounds of gossip. With
+	// no second member that suspects it too, our own connection may be the cause, and it has three times that; LAN's
+	// six would leave the dead among the living for a minute.
 	mc.SuspicionMult = 3
-	mc.SuspicionMaxTimeoutMult = 6           // LAN's: without confirmation by others, our own connection is the likelier cause
-	mc.AwarenessMaxMultiplier = maxAwareness // an overloaded node probes every 8 s, not every 16: it may be the only prober
+	mc.SuspicionMaxTimeoutMult = 3
+	mc.AwarenessMaxMultiplier = maxAwareness // an overloaded node probes every 6 s at least: it may be the only prober
 
 	// Gossip: news reaches 30 members in about four rounds, 0.8 s.
 	mc.GossipInterval = 200 * time.Millisecond

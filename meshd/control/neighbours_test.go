@@ -65,7 +65,6 @@ func TestUpsertAndWithdraw(t *testing.T) {
 		if err := nodes[0].Upsert(Neighbour{Container: "bad name", IfName: "eth0"}); !errors.Is(err, neighbour.ErrInvalid) {
 			t.Errorf("Upsert of a bad name error = %v, want ErrInvalid", err)
 		}
-		net.stopAll()
 	})
 }
 
@@ -84,7 +83,6 @@ func TestBurst(t *testing.T) {
 		}
 		took := within(t, 20*time.Second, "all known", haveAll(nodes, want...))
 		t.Logf("took %v", took)
-		net.stopAll()
 	})
 }
 
@@ -112,7 +110,6 @@ func TestGapIsFetched(t *testing.T) {
 		if nodes[3].Counters()["fetches"] == 0 {
 			t.Error("nothing was fetched")
 		}
-		net.stopAll()
 	})
 }
 
@@ -129,7 +126,6 @@ func TestPushPullRepairs(t *testing.T) {
 		net.setDrop(nil)
 		took := within(t, 3*time.Minute, "repaired", haveAll(nodes, "n00/web"))
 		t.Logf("repaired after %v", took)
-		net.stopAll()
 	})
 }
 
@@ -150,7 +146,6 @@ func TestNewcomerLearnsTables(t *testing.T) {
 		net.connect(late, nodes[1].id)
 		rest := append(nodes[:2:2], late)
 		within(t, 10*time.Second, "all known", haveAll(rest, "n00/c0", "n01/c1", "n02/c2", "late/mine"))
-		net.stopAll()
 	})
 }
 
@@ -182,7 +177,6 @@ func TestRestartReplacesTable(t *testing.T) {
 				}
 				return haveAll(append(nodes, x), want...)()
 			})
-			net.stopAll()
 		})
 	}
 }
@@ -210,7 +204,6 @@ func FuzzHandle(f *testing.F) {
 			if got := a.aliveMembers(); got > 2 {
 				t.Errorf("one packet made %d members", got)
 			}
-			net.stopAll()
 		})
 	})
 }

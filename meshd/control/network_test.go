@@ -52,7 +52,7 @@ type testNode struct {
 }
 
 func newTestNetwork(t *testing.T, seed uint64) *testNetwork {
-	return &testNetwork{
+	net := &testNetwork{
 		t:       t,
 		log:     slog.New(slog.DiscardHandler),
 		rng:     rand.New(rand.NewPCG(seed, 0)),
@@ -62,6 +62,8 @@ func newTestNetwork(t *testing.T, seed uint64) *testNetwork {
 		making:  make(map[[2]session.NodeID]bool),
 		parted:  make(map[session.NodeID]int),
 	}
+	t.Cleanup(net.stopAll) // inside the bubble
+	return net
 }
 
 // testID returns the ID of the node with this name: hashes would do, but a readable one helps.

@@ -66,7 +66,6 @@ func TestStreamEcho(t *testing.T) {
 		if _, err := conn.Read(got); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Read after Close error = %v, want closed", err)
 		}
-		network.stopAll()
 	})
 }
 
@@ -99,7 +98,6 @@ func TestStreamUnderLoss(t *testing.T) {
 		}
 		t.Logf("1 MB there and back took %v", time.Since(began))
 		conn.Close()
-		network.stopAll()
 	})
 }
 
@@ -116,7 +114,6 @@ func TestUnknownProtocol(t *testing.T) {
 			t.Errorf("Read error = %v, want ErrProtocol", err)
 		}
 		conn.Close()
-		network.stopAll()
 	})
 }
 
@@ -130,7 +127,6 @@ func TestDialUnreachable(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 2*time.Second {
 			t.Errorf("Dial error = %v after %v, want deadline exceeded after 2s", err, time.Since(began))
 		}
-		network.stopAll()
 	})
 }
 
@@ -167,6 +163,5 @@ func TestStreamAfterRestart(t *testing.T) {
 			t.Errorf("echo after restart error = %v after %v, want it at once", err, time.Since(began))
 		}
 		conn.Close()
-		network.stopAll()
 	})
 }
