@@ -110,7 +110,7 @@ func Open(dir string, c Config) (*Store, error) {
 	if c.Prefix == (netip.Prefix{}) {
 		c.Prefix = ULA(c.NetworkID)
 	}
-	if err := checkPrefix(c.Prefix); err != nil {
+	if err := CheckPrefix(c.Prefix); err != nil {
 		return nil, err
 	}
 	d, err := openDirectory(dir)

@@ -36,13 +36,14 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("prefix %q is not of the form fd12:3456:789a::/48", s)
 	}
-	if err := checkPrefix(p); err != nil {
+	if err := CheckPrefix(p); err != nil {
 		return netip.Prefix{}, err
 	}
 	return p, nil
 }
 
-func checkPrefix(p netip.Prefix) error {
+// CheckPrefix says whether p may be a network's prefix, as ParsePrefix does.
+func CheckPrefix(p netip.Prefix) error {
 	addr := p.Addr()
 	switch {
 	case !p.IsValid():

@@ -68,7 +68,7 @@ func createCommand(c *cli) *cobra.Command {
 			return c.create(cmd.Context(), r, pskFile)
 		},
 	}
-	cmd.Flags().StringVar(&ipv6, "ipv6", "", "IPv6 `prefix` of the overlay, /32 to /64 (default a ULA made from the network's ID)")
+	cmd.Flags().StringVar(&ipv6, "ipv6", "", "IPv6 `prefix` of the overlay, /48 to /64 (default a ULA made from the network's ID)")
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the overlay in `bytes`, 1280 to 9216 (default 1500)")
 	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
 	memberFlags(cmd, &r.Bridge, &r.Endpoints)

@@ -34,7 +34,9 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 	}
 	s.PSK, s.NetworkID, s.Created = psk, session.NetworkID(r.Name, psk), true
 	s.MTU, s.IPv6 = r.MTU, r.IPv6
-	defaults(&s)
+	if err := complete(&s); err != nil {
+		return api.Created{}, err
+	}
 
 	d.changes.Lock()
 	defer d.changes.Unlock()
@@ -64,7 +66,9 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 		return api.Network{}, err
 	}
 	s.PSK, s.NetworkID, s.MTU, s.IPv6, s.Seeds = t.PSK, t.NetworkID, t.MTU, t.IPv6, t.Endpoints
-	defaults(&s)
+	if err := complete(&s); err != nil {
+		return api.Network{}, err
+	}
 
 	d.changes.Lock()
 	defer d.changes.Unlock()
@@ -167,14 +171,18 @@ func (d *daemon) newSettings(name, nodeName, bridge string, endpoints []string) 
 	return settings{Name: name, NodeName: nodeName, Bridge: bridge, Advertise: endpoints, Identity: identity}, nil
 }
 
-// defaults fills in what follows from the network ID.
-func defaults(s *settings) {
+// complete fills in what was left out, and checks what was not.
+func complete(s *settings) error {
 	if s.MTU == 0 {
 		s.MTU = token.DefaultMTU
 	}
 	if !s.IPv6.IsValid() {
 		s.IPv6 = ipam.ULA(s.NetworkID)
 	}
+	if err := ipam.CheckPrefix(s.IPv6); err != nil {
+		return api.Errorf(api.Invalid, "%w", err)
+	}
+	return nil
 }
 
 // absent checks that the network can be added.

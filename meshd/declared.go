@@ -52,7 +52,9 @@ func (d *daemon) addDeclared(want config.Network) error {
 	}
 	s.NetworkID, s.PSK, s.MTU, s.IPv6 = want.NetworkID, want.PSK, want.MTU, want.IPv6
 	s.Seeds, s.Created = want.Seeds, want.Create
-	defaults(&s)
+	if err := complete(&s); err != nil {
+		return err
+	}
 	if err := d.absent(s); err != nil {
 		return err
 	}

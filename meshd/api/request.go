@@ -17,7 +17,7 @@ type CreateRequest struct {
 	// Bridge is an existing bridge to use; "": meshd makes one of its own.
 	Bridge string `json:"bridge,omitempty"`
 	// PSK is the network's key, as in a PSK file: 64 hexadecimal digits, 43 or 44 base64 characters, or a passphrase;
-	// "": a random one. With a PSK given, the network ID follows from name and PSK; else it is random.
+	// "": a random one. The network ID follows from name and PSK.
 	PSK string `json:"psk,omitempty"`
 	// Endpoints are where others reach this host, "HOST:PORT", beside the addresses of its interfaces.
 	Endpoints []string `json:"endpoints,omitempty"`

@@ -104,7 +104,7 @@ func peerVPNReplacement(option string, on bool) string {
 	case "enableprivdrop", "user", "group", "chroot":
 		return "the systemd unit confines meshd (CapabilityBoundingSet, ProtectSystem and others)."
 	case "enableseccomp", "forceseccomp":
-		return "SystemCallFilter in the systemd unit."
+		return "SystemCallFilter= in a drop-in of the systemd unit."
 	case "enableconsole":
 		return "meshctl status, meshctl peers."
 	case "echo":

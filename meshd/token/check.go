@@ -31,7 +31,8 @@ func CheckMTU(mtu int) error {
 	return nil
 }
 
-// CheckIPv6 says whether p may be the IPv6 prefix of an overlay: a unicast prefix of 32 to 64 bits without host bits.
+// CheckIPv6 says whether p has the form of an overlay's IPv6 prefix: 48 to 64 bits, no host bits, no group address. Which
+// prefixes are fit for use is the business of package ipam.
 func CheckIPv6(p netip.Prefix) error {
 	a := p.Addr()
 	switch {
@@ -39,8 +40,8 @@ func CheckIPv6(p netip.Prefix) error {
 		return errors.New("there is no IPv6 prefix")
 	case !a.Is6() || a.Is4In6():
 		return fmt.Errorf("%v is not an IPv6 prefix", p)
-	case p.Bits() < 32 || p.Bits() > 64:
-		return fmt.Errorf("IPv6 prefix %v has %d bits; 32 to 64 are allowed", p, p.Bits())
+	case p.Bits() < 48 || p.Bits() > 64:
+		return fmt.Errorf("IPv6 prefix %v has %d bits; 48 to 64 are allowed", p, p.Bits())
 	case p != p.Masked():
 		return fmt.Errorf("IPv6 prefix %v has host bits; did you mean %v?", p, p.Masked())
 	case a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsUnspecified():

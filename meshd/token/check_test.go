@@ -51,10 +51,10 @@ func TestCheckEndpoints(t *testing.T) {
 
 func TestCheckIPv6(t *testing.T) {
 	for _, tt := range []struct{ prefix, says string }{
-		{"fd12:3456:789a::/48", ""}, {"2001:db8::/32", ""}, {"2001:db8:0:1::/64", ""},
+		{"fd12:3456:789a::/48", ""}, {"2001:db8::/48", ""}, {"2001:db8::/32", "48 to 64"}, {"2001:db8:0:1::/64", ""},
 		{"2000::/31", "31 bits"}, {"fd00::/65", "65 bits"}, {"fd00::1/64", "did you mean fd00::/64"},
 		{"10.0.0.0/8", "not an IPv6 prefix"}, {"::ffff:10.0.0.0/104", "not an IPv6 prefix"},
-		{"ff00::/32", "not a unicast"}, {"fe80::/64", "not a unicast"}, {"::/64", "not a unicast"},
+		{"ff00::/48", "not a unicast"}, {"fe80::/64", "not a unicast"}, {"::/64", "not a unicast"},
 	} {
 		checkError(t, fmt.Sprintf("CheckIPv6(%s)", tt.prefix), CheckIPv6(netip.MustParsePrefix(tt.prefix)), tt.says)
 	}
