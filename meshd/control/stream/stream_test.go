@@ -145,8 +145,12 @@ func TestConnectionIsShared(t *testing.T) {
 			t.Errorf("connections = %d, want 1", got)
 		}
 		time.Sleep(2 * IdleTimeout)
-		if len(a.links) != 0 || len(b.links) != 0 {
-			t.Errorf("connections after the idle timeout = %d and %d, want none", len(a.links), len(b.links))
+		for _, tr := range []*Transport{a, b} {
+			tr.mu.Lock()
+			if len(tr.links) != 0 {
+				t.Errorf("connections of %v after the idle timeout = %d, want none", tr.cfg.Self.Short(), len(tr.links))
+			}
+			tr.mu.Unlock()
 		}
 		closeBoth(t, a, b)
 	})
