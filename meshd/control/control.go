@@ -73,16 +73,17 @@ type Control struct {
 	gate   sync.RWMutex // read-held while sending
 	closed bool         // nothing is sent any more
 
-	mu      sync.Mutex
-	self    meta
-	renew   bool // self has changed and memberlist does not know
-	roster  *roster
-	tables  *neighbour.Tables
-	intros  *introductions
-	fetches *fetches
-	met     map[session.NodeID]uint64 // instance of the last session with each
-	events  []event
-	changed bool // the neighbour table
+	mu        sync.Mutex
+	self      meta
+	renew     bool // self has changed and memberlist does not know
+	roster    *roster
+	tables    *neighbour.Tables
+	intros    *introductions
+	fetches   *fetches
+	greetings *greetings
+	met       map[session.NodeID]uint64 // instance of the last session with each
+	events    []event
+	changed   bool // the neighbour table
 }
 
 // event is a call of Events.MemberUp or MemberDown that has to be made.
@@ -98,15 +99,16 @@ func New(cfg Config) (*Control, error) {
 	}
 	now := time.Now()
 	c := &Control{
-		cfg:     cfg,
-		wake:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		self:    meta{instance: cfg.Instance, created: cfg.Created, name: cfg.Name, endpoints: clean(cfg.Endpoints)},
-		roster:  newRoster(),
-		tables:  neighbour.NewTables(now, cfg.Self, cfg.Instance),
-		intros:  newIntroductions(),
-		fetches: newFetches(),
-		met:     make(map[session.NodeID]uint64),
+		cfg:       cfg,
+		wake:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		self:      meta{instance: cfg.Instance, created: cfg.Created, name: cfg.Name, endpoints: clean(cfg.Endpoints)},
+		roster:    newRoster(),
+		tables:    neighbour.NewTables(now, cfg.Self, cfg.Instance),
+		intros:    newIntroductions(),
+		fetches:   newFetches(),
+		greetings: newGreetings(),
+		met:       make(map[session.NodeID]uint64),
 	}
 	c.queue = &memberlist.TransmitLimitedQueue{
 		NumNodes:       func() int { return int(c.alive.Load()) },
@@ -171,6 +173,7 @@ func (c *Control) Met(id session.NodeID, instance uint64) {
 	c.mu.Lock()
 	last, known := c.met[id]
 	c.met[id] = instance
+	c.greetings.met(time.Now(), id)
 	if m := c.roster.members[id]; !m.Alive() || m.Instance < instance {
 		c.intros.met(time.Now(), id, c.cfg.Instance > instance)
 	}

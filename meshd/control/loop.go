@@ -38,6 +38,7 @@ func (c *Control) loop() {
 		c.deliver()
 		c.renewSelf()
 		c.introduce(now)
+		c.greet(now)
 		c.fetchDue(now)
 		timer.Reset(time.Until(c.next(sweep)))
 	}
@@ -48,7 +49,7 @@ func (c *Control) next(sweep time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := sweep
-	for _, t := range []time.Time{c.intros.next(), c.fetches.next()} {
+	for _, t := range []time.Time{c.intros.next(), c.greetings.next(), c.fetches.next()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}

@@ -21,7 +21,7 @@ import (
 
 var (
 	seedFlag    = flag.Int64("seed", -1, "run the simulations with this seed only")
-	seedsFlag   = flag.Int("seeds", 5, "how many seeds the simulations run with")
+	seedsFlag   = flag.Int("seeds", 3, "how many seeds the simulations run with")
 	verboseFlag = flag.Bool("simlog", false, "print what the simulated nodes log")
 )
 
@@ -230,7 +230,7 @@ func TestThirtyNodesConverge(t *testing.T) {
 			}
 		}
 		took := c.eventually(30*time.Second, "every member has a session with every other", c.complete)
-		tables := c.eventually(120*time.Second, "every member lists every container", func() bool {
+		tables := c.eventually(30*time.Second, "every member lists every container", func() bool {
 			for _, m := range c.members {
 				if len(m.node.Neighbours()) != len(c.members) {
 					return false
