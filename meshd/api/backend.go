@@ -31,4 +31,22 @@ type Backend interface {
 	Attach(ctx context.Context, r AttachRequest) (Attachment, error)
 	// Detach releases it, and says whether there was anything to release.
 	Detach(ctx context.Context, r DetachRequest) (bool, error)
+
+	// IPAM lists the use of the IPv4 addresses of one network, or of all if name is "". It answers while the block registry
+	// does not, with what this host knows and IPAM.Error.
+	IPAM(ctx context.Context, name string) ([]IPAM, error)
+	// IPAMCheck compares the block registry, the neighbour table and this host's leases.
+	IPAMCheck(ctx context.Context, name string) (IPAMCheck, error)
+	// Reserve makes a reservation; making it again changes its comment. Invalid if it is not in a pool.
+	Reserve(ctx context.Context, r ReserveRequest) (Reservation, error)
+	// Release gives a reservation back, and says whether there was one.
+	Release(ctx context.Context, r ReleaseRequest) (bool, error)
+	// Recover makes this host's copy of the registry the registry, because most of the voters are lost for good. Conflict if
+	// they are not lost or there is no copy here.
+	Recover(ctx context.Context, name string) (Recovered, error)
+	// Adopt gives up the registry that this host is in for an older one of the same network, made by another host.
+	Adopt(ctx context.Context, name string) (Adopted, error)
+	// RemoveNode takes from a host what it has of the pools. NotFound if there is none of that name, Conflict if it is up
+	// and r.Force is not set. Removing it again changes nothing.
+	RemoveNode(ctx context.Context, r RemoveNodeRequest) (Removed, error)
 }

@@ -26,7 +26,7 @@ func (s Status) filled() Status {
 }
 
 func (n Network) filled() Network {
-	n.Endpoints, n.Warnings = list(n.Endpoints), list(n.Warnings)
+	n.Endpoints, n.Pools, n.Warnings = list(n.Endpoints), list(n.Pools), list(n.Warnings)
 	return n
 }
 
@@ -42,5 +42,27 @@ func (l Lease) filled() Lease {
 
 func (a Attachment) filled() Attachment {
 	a.Addresses, a.Routes = list(a.Addresses), list(a.Routes)
+	return a
+}
+
+func (i IPAM) filled() IPAM {
+	i.Voters, i.Copies, i.Warnings = list(i.Voters), list(i.Copies), list(i.Warnings)
+	i.Pools, i.Nodes, i.Blocks = list(i.Pools), list(i.Nodes), list(i.Blocks)
+	i.Claims, i.Reservations = list(i.Claims), list(i.Reservations)
+	return i
+}
+
+func (c IPAMCheck) filled() IPAMCheck {
+	c.Violations, c.Skipped = list(c.Violations), list(c.Skipped)
+	return c
+}
+
+func (r Recovered) filled() Recovered {
+	r.Lost = list(r.Lost)
+	return r
+}
+
+func (a Adopted) filled() Adopted {
+	a.Lost = filledAll(a.Lost)
 	return a
 }

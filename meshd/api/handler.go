@@ -29,7 +29,7 @@ type route map[string]call
 // contexts (WithCredentials).
 func NewHandler(backend Backend, log *slog.Logger) http.Handler {
 	h := &handler{backend: backend, log: log, mux: http.NewServeMux()}
-	for pattern, rt := range map[string]route{
+	routes := map[string]route{
 		"/v1/status":                 {http.MethodGet: h.status},
 		"/v1/networks":               {http.MethodGet: h.networks, http.MethodPost: h.root(h.create)},
 		"/v1/networks/join":          {http.MethodPost: h.root(h.join)},
@@ -44,7 +44,9 @@ func NewHandler(backend Backend, log *slog.Logger) http.Handler {
 		"/v1/networks/{name}/attachments":                      {http.MethodGet: h.attachments},
 		"/v1/networks/{name}/attachments/{container}/{ifname}": {http.MethodPut: h.attach, http.MethodDelete: h.detach},
 		"/v1/attachments/{container}/{ifname}":                 {http.MethodPut: h.attach, http.MethodDelete: h.detach},
-	} {
+	}
+	maps.Copy(routes, h.ipamRoutes())
+	for pattern, rt := range routes {
 		h.mux.Handle(pattern, h.methods(rt))
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

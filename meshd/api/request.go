@@ -23,6 +23,15 @@ type CreateRequest struct {
 	Endpoints []string `json:"endpoints,omitempty"`
 	// NodeName is this host's name in the network; "": meshd's own.
 	NodeName string `json:"node_name,omitempty"`
+	// Pools are the IPv4 addresses of which containers get theirs; none: token.DefaultPool, unless IPv4None is set.
+	Pools []Pool `json:"pools,omitempty"`
+	// IPv4None makes a network without IPv4.
+	IPv4None bool `json:"ipv4_none,omitempty"`
+	// IPAM says who decides which host owns which block of the pools, as token.ParseIPAM reads it, with absolute paths;
+	// "": the members.
+	IPAM string `json:"ipam,omitempty"`
+	// Force goes on although this host has addresses or routes in a pool.
+	Force bool `json:"force,omitempty"`
 }
 
 // JoinRequest asks to become a member of a network. Joining it again with the same token changes nothing.
@@ -33,6 +42,9 @@ type JoinRequest struct {
 	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
 	// NoWait joins even if no member answers now. Otherwise the call waits for one, and changes nothing if none does.
 	NoWait bool `json:"no_wait,omitempty"`
+	// IPAM is the etcd of the token with what lets this host in: user, password, certificates. "": nothing is needed.
+	IPAM  string `json:"ipam,omitempty"`
+	Force bool   `json:"force,omitempty"` // as in CreateRequest
 }
 
 // AttachRequest asks for a container interface's place on the overlay. (Network, Container, IfName) is its key.
@@ -48,6 +60,9 @@ type AttachOptions struct {
 	MTU    int    `json:"mtu,omitzero"`     // bytes, at most the network's; 0: the network's
 	Source Source `json:"source,omitempty"` // "": SourceManual
 	NetNS  string `json:"netns,omitempty"`  // path of the container's network namespace; only shown to people
+	// IPv4 is "" for an address of meshd's choice, NoIPv4 for none, or the address that is asked for. Attaching again with
+	// another address than the container has is a Conflict.
+	IPv4 string `json:"ipv4,omitempty"`
 }
 
 // DetachRequest says which container interface has gone.
@@ -60,7 +75,7 @@ type DetachRequest struct {
 // Limits of what a caller writes, in bytes.
 const (
 	MaxContainer = 256  // of a container ID
-	MaxToken     = 4096 // of a token, about double the longest one
+	MaxToken     = 4096 // of a token
 	MaxPSK       = 2048 // of a passphrase: 512 characters in UTF-8
 	maxPath      = 4096 // PATH_MAX, include/uapi/linux/limits.h
 )
@@ -82,6 +97,9 @@ func (r *CreateRequest) check() error {
 	if len(r.PSK) > MaxPSK {
 		return fmt.Errorf("the PSK has %d bytes; at most %d are allowed", len(r.PSK), MaxPSK)
 	}
+	if err := r.checkIPv4(); err != nil {
+		return err
+	}
 	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
 }
 
@@ -91,6 +109,9 @@ func (r *JoinRequest) check() error {
 	}
 	if len(r.Token) > MaxToken {
 		return fmt.Errorf("the token has %d bytes; no token has more than %d", len(r.Token), MaxToken)
+	}
+	if err := checkIPAM(r.IPAM); err != nil {
+		return err
 	}
 	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
 }
@@ -126,6 +147,9 @@ func (r *AttachRequest) check() error {
 	}
 	if len(r.NetNS) > maxPath {
 		return fmt.Errorf("netns has %d bytes; no path has more than %d", len(r.NetNS), maxPath)
+	}
+	if err := r.checkIPv4(); err != nil {
+		return err
 	}
 	return checkPrintable("netns", r.NetNS)
 }

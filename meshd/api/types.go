@@ -30,6 +30,8 @@ type Network struct {
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
 	IPv6        netip.Prefix      `json:"ipv6"`               // the overlay's prefix
+	Pools       []Pool            `json:"pools"`              // of IPv4 addresses; none: the network has no IPv4
+	IPAM        string            `json:"ipam,omitempty"`     // "raft" or "etcd://…" without password; "" without IPv4
 	Created     bool              `json:"created"`            // this host created the network
 	Endpoints   []netip.AddrPort  `json:"endpoints"`          // at which others are told to reach this host
 	Peers       PeerCount         `json:"peers"`              //
@@ -96,11 +98,11 @@ type Lease struct {
 	Container string       `json:"container"`
 	IfName    string       `json:"ifname"`
 	MAC       MAC          `json:"mac"`
-	Addresses []netip.Addr `json:"addresses"`
-	Node      string       `json:"node"`    // name of the container's host
-	NodeID    string       `json:"node_id"` // its identity
-	State     PeerState    `json:"state"`   // of that host; PeerUp for this one
-	Local     bool         `json:"local"`   // on this host
+	Addresses []netip.Addr `json:"addresses"` // at most one of each family
+	Node      string       `json:"node"`      // name of the container's host
+	NodeID    string       `json:"node_id"`   // its identity
+	State     PeerState    `json:"state"`     // of that host; PeerUp for this one
+	Local     bool         `json:"local"`     // on this host
 }
 
 // Attachment is one container interface on this host.
@@ -111,7 +113,7 @@ type Attachment struct {
 	Bridge    string         `json:"bridge"`           // where the host's end of the interface belongs
 	MTU       int            `json:"mtu"`              // bytes
 	MAC       MAC            `json:"mac"`              //
-	Addresses []netip.Prefix `json:"addresses"`        // each with the length of its subnet
+	Addresses []netip.Prefix `json:"addresses"`        // each with the length of its subnet; at most one of each family
 	Routes    []Route        `json:"routes"`           // beside those of the subnets
 	Source    Source         `json:"source"`           //
 	NetNS     string         `json:"netns,omitempty"`  // as the caller named it

@@ -42,6 +42,9 @@ type Network struct {
 	PSK       [32]byte     //
 	MTU       int          // bytes; 0: token.DefaultMTU
 	IPv6      netip.Prefix // of the overlay; the zero Prefix: the ULA of the network ID
+	Pools     []token.Pool // of IPv4 addresses; none: token.DefaultPool, unless IPv4None
+	IPv4None  bool         // the network has no IPv4
+	IPAM      token.IPAM   // who hands out blocks of the pools, with what lets this host in
 	Create    bool         // make the network if this host is not in it, instead of joining it
 	Seeds     []string     // endpoints of members
 	Advertise []string     // endpoints of this host, beside its interfaces'

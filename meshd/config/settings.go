@@ -22,6 +22,8 @@ type Settings struct {
 	PSK          [32]byte
 	MTU          int              // bytes; of the overlay
 	IPv6         netip.Prefix     // of the overlay
+	Pools        []token.Pool     // of IPv4 addresses; none: the network has no IPv4
+	IPAM         token.IPAM       // who hands out blocks of the pools, with what lets this host in; may hold a password
 	Bridge       string           // containers are put into it
 	BridgeOwned  bool             // meshd made the bridge
 	Advertise    []string         // endpoints of this host, beside its interfaces'; "HOST:PORT"
@@ -46,6 +48,10 @@ type settingsFile struct {
 	PSK          hexBytes `json:"psk"`
 	MTU          int      `json:"mtu"`
 	IPv6         string   `json:"ipv6"`
+
+	Pools []token.Pool `json:"pools"`
+	IPAM  string       `json:"ipam"`
+
 	Bridge       string   `json:"bridge"`
 	BridgeOwned  bool     `json:"bridge_owned"`
 	Advertise    []string `json:"advertise"`
@@ -94,6 +100,8 @@ func (s *State) save(n Settings) error {
 		PSK:          n.PSK[:],
 		MTU:          n.MTU,
 		IPv6:         n.IPv6.String(),
+		Pools:        n.Pools,
+		IPAM:         n.IPAM.URL(),
 		Bridge:       n.Bridge,
 		BridgeOwned:  n.BridgeOwned,
 		Advertise:    n.Advertise,
@@ -175,7 +183,7 @@ func parseSettings(data []byte) (Settings, error) {
 func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
-		NodeName: f.NodeName, Created: f.Created, LastInstance: f.LastInstance,
+		NodeName: f.NodeName, Created: f.Created, LastInstance: f.LastInstance, Pools: f.Pools,
 	}
 	var private [32]byte
 	for _, b := range []struct {
@@ -193,6 +201,9 @@ func (f *settingsFile) settings() (Settings, error) {
 	if n.IPv6, err = netip.ParsePrefix(f.IPv6); err != nil {
 		return Settings{}, fmt.Errorf("ipv6: %w", err)
 	}
+	if n.IPAM, err = token.ParseIPAM(f.IPAM); err != nil {
+		return Settings{}, fmt.Errorf("ipam: %w", err)
+	}
 	if n.Identity, err = session.IdentityFromPrivate(private); err != nil {
 		return Settings{}, err
 	}
@@ -209,6 +220,12 @@ func (n Settings) check() error {
 	}
 	if n.Identity.Private == [32]byte{} {
 		return errors.New("the private key is all zeros")
+	}
+	if err := token.CheckPools(n.Pools); err != nil {
+		return err
+	}
+	if err := n.IPAM.Check(); err != nil {
+		return fmt.Errorf("ipam: %w", err)
 	}
 	t := token.Token{Name: n.Name, NetworkID: n.NetworkID, PSK: n.PSK, MTU: n.MTU, IPv6: n.IPv6, Endpoints: n.Seeds}
 	if err := t.Check(); err != nil {

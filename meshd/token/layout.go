@@ -21,12 +21,29 @@ func (t Token) append(dst []byte) []byte {
 	ip := t.IPv6.Addr().As16()
 	dst = append(dst, byte(t.IPv6.Bits()))
 	dst = append(dst, ip[:8]...)
+	dst = t.appendIPv4(dst)
 	dst = append(dst, byte(len(t.Endpoints)))
 	for _, e := range t.Endpoints {
 		dst = append(dst, byte(len(e)))
 		dst = append(dst, e...)
 	}
 	return dst
+}
+
+// appendIPv4 appends the pools and who hands out their blocks.
+func (t Token) appendIPv4(dst []byte) []byte {
+	dst = append(dst, byte(len(t.Pools)))
+	for _, p := range t.Pools {
+		ip := p.Addr().As4()
+		dst = append(dst, byte(p.Bits()))
+		dst = append(dst, ip[:]...)
+	}
+	if len(t.Pools) == 0 {
+		return dst
+	}
+	text := t.IPAM.URL()
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(text)))
+	return append(dst, text...)
 }
 
 // fields reads a body field by field.
@@ -68,6 +85,7 @@ func parseBody(b []byte) (Token, error) {
 	var ip [16]byte
 	copy(ip[:8], f.next(8))
 	t.IPv6 = netip.PrefixFrom(netip.AddrFrom16(ip), bits)
+	ipam := parseIPv4(f, &t)
 	// Endpoint Count (1), Endpoints: Length (1), Text
 	count := int(f.next(1)[0])
 	for range min(count, MaxEndpoints+1) { // Check refuses more than MaxEndpoints
@@ -79,7 +97,26 @@ func parseBody(b []byte) (Token, error) {
 	case count <= MaxEndpoints && len(f.rest) > 0:
 		return Token{}, fmt.Errorf("%d bytes follow its last field", len(f.rest))
 	}
+	var err error
+	if t.IPAM, err = ParseIPAM(ipam); err != nil || len(t.Pools) > 0 && t.IPAM.URL() != ipam {
+		return Token{}, fmt.Errorf("ipam %q is not of the form that tokens have", clip(ipam))
+	}
 	return t, nil
+}
+
+// parseIPv4 reads the pools, and returns the text that says who hands out their blocks; "" without a pool.
+func parseIPv4(f *fields, t *Token) (ipam string) {
+	// Pool Count (1), Pools: Prefix Length (1), Prefix (4)
+	count := int(f.next(1)[0])
+	for range count {
+		bits := int(f.next(1)[0])
+		t.Pools = append(t.Pools, netip.PrefixFrom(netip.AddrFrom4([4]byte(f.next(4))), bits))
+	}
+	if count == 0 {
+		return ""
+	}
+	// IPAM Length (2), IPAM
+	return string(f.next(int(binary.BigEndian.Uint16(f.next(2)))))
 }
 
 // isShort says whether b, a body and its checksum of which some bytes are wrong, has lost its end.

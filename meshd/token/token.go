@@ -24,17 +24,19 @@ const (
 	prefix      = "meshnet1_"
 	version     = 1
 	checksumLen = 4
-	maxText     = 4096 // bytes of text; the longest token has 2,871
+	maxText     = 4096 // bytes of text; the longest token has 3,611
 )
 
 // Token is what a host needs to join a network.
 type Token struct {
-	Name      string       // see CheckName
-	NetworkID [16]byte     //
-	PSK       [32]byte     // secret
-	MTU       int          // bytes; of the overlay
-	IPv6      netip.Prefix // of the overlay
-	Endpoints []string     // at most MaxEndpoints of members, "HOST:PORT"; asked in this order
+	Name      string         // see CheckName
+	NetworkID [16]byte       //
+	PSK       [32]byte       // secret
+	MTU       int            // bytes; of the overlay
+	IPv6      netip.Prefix   // of the overlay
+	Pools     []netip.Prefix // of IPv4 addresses; none: the network has no IPv4
+	IPAM      IPAM           // who hands out blocks of the pools; without what a host keeps to itself (IPAM.Public)
+	Endpoints []string       // at most MaxEndpoints of members, "HOST:PORT"; asked in this order
 }
 
 // Check says whether every field of t may be in a token.
@@ -54,7 +56,31 @@ func (t Token) Check() error {
 	if err := CheckIPv6(t.IPv6); err != nil {
 		return err
 	}
+	if err := t.checkIPv4(); err != nil {
+		return err
+	}
 	return CheckEndpoints(t.Endpoints)
+}
+
+// checkIPv4 checks what t says about IPv4.
+func (t Token) checkIPv4() error {
+	pools := make([]Pool, len(t.Pools))
+	for i, p := range t.Pools {
+		pools[i].Prefix = p
+	}
+	if err := CheckPools(pools); err != nil {
+		return err
+	}
+	if err := t.IPAM.Check(); err != nil {
+		return fmt.Errorf("ipam: %w", err)
+	}
+	switch {
+	case len(t.Pools) == 0 && t.IPAM.Engine() != Raft:
+		return errors.New("ipam: without a pool there is nothing for etcd to do")
+	case t.IPAM.URL() != t.IPAM.Public().URL():
+		return errors.New("ipam: a token does not carry what a host needs to be let into etcd")
+	}
+	return nil
 }
 
 // String returns the token's text, which holds the network's key. It panics if t does not pass Check.
