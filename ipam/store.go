@@ -68,12 +68,30 @@ type Lease struct {
 	Holder  Holder // the last one that asked
 	MAC     MAC
 	IPv6    netip.Addr // in Subnet(Config.Prefix)
-	Created time.Time  // UTC, without a monotonic reading; a new holder does not change it
+	IPv4    netip.Addr // zero: none
+	Bits    int        // prefix length of IPv4's pool
+	Lost    bool       // IPv4 is no longer this node's: another may have it; the next Lease replaces it
+	Created time.Time  // UTC, without a monotonic reading; neither a new holder nor a new IPv4 address changes it
 }
 
-// String returns attachment, address, MAC and holder.
+// String returns attachment, addresses, MAC and holder.
 func (l Lease) String() string {
-	return fmt.Sprintf("%v %v %v %v", l.Attachment, l.IPv6, l.MAC, l.Holder)
+	v4 := ""
+	if l.IPv4.IsValid() {
+		v4 = " " + l.IPv4Prefix().String()
+	}
+	if l.Lost {
+		v4 += " (lost)"
+	}
+	return fmt.Sprintf("%v %v%s %v %v", l.Attachment, l.IPv6, v4, l.MAC, l.Holder)
+}
+
+// IPv4Prefix returns the IPv4 address with its pool's prefix length, as an interface is given it; the zero Prefix if there is none.
+func (l Lease) IPv4Prefix() netip.Prefix {
+	if !l.IPv4.IsValid() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(l.IPv4, l.Bits)
 }
 
 // Config says whose leases a Store keeps. The journal is bound to NetworkID, Node and the subnet of Prefix.
@@ -82,7 +100,14 @@ type Config struct {
 	Node      [32]byte     // the node's static public key
 	Key       [32]byte     // AddressKey of the network's PSK
 	Prefix    netip.Prefix // /48 to /64, its first /64 is used; the zero Prefix is ULA(NetworkID)
-	Log       *slog.Logger // nil discards
+
+	// Cooldown is how long an IPv4 address is kept from other attachments after its release. 0 is a minute, negative none.
+	Cooldown time.Duration
+	// Boot names this start of the kernel, as /proc/sys/kernel/random/boot_id does. A journal that another start wrote may be
+	// from a snapshot: then no IPv4 address is leased anew before the block store has answered. At most 64 bytes.
+	Boot string
+
+	Log *slog.Logger // nil discards
 }
 
 // Store keeps the leases of one node in one network. Its methods are safe for concurrent use.
@@ -151,8 +176,9 @@ func open(d directory, c Config) (*Store, error) {
 // called with the store locked, and must neither wait nor call the store. After an error a has what it had before, no lease or
 // one with the old holder; the error wraps ErrFailed if that stays so until restart, and the operating system's
 // (syscall.ENOSPC) if a later call may succeed.
-func (s *Store) Lease(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	if err := errors.Join(a.check(), holder.check()); err != nil {
+func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
+	a, holder := r.Attachment, r.Holder
+	if err := errors.Join(a.check(), holder.check(), r.IPv4.check()); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
@@ -195,7 +221,7 @@ func (s *Store) startLease(now time.Time, a Attachment, holder Holder, taken fun
 		return Lease{}, nil, false, err
 	}
 	at := now.UnixNano()
-	l = Lease{a, holder, mac, join(s.scope.subnet, iid), time.Unix(0, at).UTC()}
+	l = Lease{Attachment: a, Holder: holder, MAC: mac, IPv6: join(s.scope.subnet, iid), Created: time.Unix(0, at).UTC()}
 	return l, s.add(entry{kind: entryLease, lease: l, iid: iid, at: at}), true, nil
 }
 

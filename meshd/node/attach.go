@@ -38,7 +38,7 @@ func (n *Node) readNeighbours() {
 // Attach gives an attachment its lease, which is on disk with its holder when Attach returns, and lets the members know.
 // The same attachment gets the same lease however often it asks, and whoever holds it.
 func (n *Node) Attach(a ipam.Attachment, holder ipam.Holder) (ipam.Lease, error) {
-	lease, err := n.cfg.Leases.Lease(time.Now(), a, holder, n.taken)
+	lease, err := n.cfg.Leases.Lease(time.Now(), ipam.Request{Attachment: a, Holder: holder, IPv4: ipam.V4Request{None: true}}, n.taken)
 	if err != nil {
 		return ipam.Lease{}, fmt.Errorf("leasing an address for %s/%s: %w", a.Container, a.IfName, err)
 	}
