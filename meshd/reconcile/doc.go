@@ -1,0 +1,15 @@
+// Package reconcile frees the leases of containers that have gone without saying so: their runtime was killed, its hook
+// never ran, meshd could not be reached, the host lost power.
+//
+// An address that is freed while a container uses it would be given to another, so everything here errs on keeping it.
+//
+//   - A lease is freed when its interface was missing in at least two observations, the first of them a grace ago, and in
+//     all in between. A lease younger than the grace is therefore never touched.
+//   - An observer that fails says nothing, and nothing is freed. One that cannot tell (Unsure) has seen nothing missing.
+//   - Attaching again, even under the very same names, takes back whatever was found before it.
+//   - No container outlives its host. The leases there are when meshd first starts after a boot are those of containers
+//     that are no more; each is freed after the grace, unless it is attached again or its interface is seen.
+//
+// What is decided from observations is in core: no goroutine, no clock. Reconciler runs it, and Linux looks at the host.
+// Duplicate attempts are harmless: a runtime that asks to detach what was freed is told that there is nothing to detach.
+package reconcile
