@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"meshnet/meshd/token"
 )
 
 // fake is a Backend with fixed answers that notes what it is asked.
@@ -93,7 +95,37 @@ func (f *fake) Detach(_ context.Context, r DetachRequest) (bool, error) {
 	return r.Network == "home", f.note("Detach %+v", r)
 }
 
+func (f *fake) IPAM(_ context.Context, name string) ([]IPAM, error) {
+	return []IPAM{{Network: "home", Engine: "raft"}}, f.note("IPAM %q", name)
+}
+
+func (f *fake) IPAMCheck(_ context.Context, name string) (IPAMCheck, error) {
+	return IPAMCheck{Network: name, Blocks: 3}, f.note("IPAMCheck %s", name)
+}
+
+func (f *fake) Reserve(_ context.Context, r ReserveRequest) (Reservation, error) {
+	return Reservation{Addresses: r.Addresses, Comment: r.Comment}, f.note("Reserve %+v", r)
+}
+
+func (f *fake) Release(_ context.Context, r ReleaseRequest) (bool, error) {
+	return true, f.note("Release %+v", r)
+}
+
+func (f *fake) Recover(_ context.Context, name string) (Recovered, error) {
+	return Recovered{Generation: 2}, f.note("Recover %s", name)
+}
+
+func (f *fake) Adopt(_ context.Context, name string) (Adopted, error) {
+	return Adopted{Adopted: true, Lost: []Lease{{Container: "c"}}}, f.note("Adopt %s", name)
+}
+
+func (f *fake) RemoveNode(_ context.Context, r RemoveNodeRequest) (Removed, error) {
+	return Removed{Name: r.Node, Blocks: 1}, f.note("RemoveNode %+v", r)
+}
+
 var (
+	pool       = netip.MustParsePrefix("10.77.0.0/16")
+	part       = netip.MustParsePrefix("10.77.1.0/28")
 	prefix     = netip.MustParsePrefix("fd00::/64")
 	attachment = Attachment{
 		Network: "home", Container: "c", IfName: "eth0", Bridge: "mesh0", MTU: 1500, MAC: MAC{2, 0, 0, 0, 0, 1},
@@ -130,7 +162,7 @@ func TestCalls(t *testing.T) {
 	c := NewClient(serve(t, f))
 	defer c.Close()
 	ctx := context.Background()
-	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c"}
+	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c", IPv4: "10.77.0.9"}
 	key := func(network string) AttachRequest {
 		return AttachRequest{Network: network, Container: "c", IfName: "eth0", AttachOptions: attach}
 	}
@@ -146,12 +178,14 @@ func TestCalls(t *testing.T) {
 		{"network", func() (any, error) { return c.Network(ctx, "home") }, Network{Name: "home"}.filled(), "Network home"},
 		{"create", func() (any, error) {
 			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b",
-				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n"})
+				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n",
+				Pools: []Pool{{Prefix: pool, BlockBits: 27, Exclude: []netip.Prefix{part}}}, IPAM: "etcd://e", Force: true})
 		}, Created{Network: Network{Name: "home"}.filled(), Token: "t"},
-			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b PSK:12345678 Endpoints:[a:1] NodeName:n}"},
+			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b PSK:12345678 Endpoints:[a:1] NodeName:n " +
+				"Pools:[{Prefix:10.77.0.0/16 BlockBits:27 Gateway:invalid IP Exclude:[10.77.1.0/28]}] IPv4None:false IPAM:etcd://e Force:true}"},
 		{"join", func() (any, error) {
-			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true})
-		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b Endpoints:[a:1] NodeName: NoWait:true}"},
+			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
+		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
 		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home") }, nil, "Leave home"},
 		{"token", func() (any, error) { return c.Token(ctx, "home") }, "t", "Token home []"},
 		{"token with endpoints", func() (any, error) { return c.Token(ctx, "home", "a:1", "[::1]:2") }, "t", "Token home [a:1 [::1]:2]"},
@@ -170,6 +204,23 @@ func TestCalls(t *testing.T) {
 			"Detach {Network:home Container:c IfName:eth0}"},
 		{"detach of another", func() (any, error) { return c.Detach(ctx, DetachRequest{"other", "c", "eth0"}) }, false,
 			"Detach {Network:other Container:c IfName:eth0}"},
+		{"ipam", func() (any, error) { return c.IPAM(ctx, "home") },
+			[]IPAM{IPAM{Network: "home", Engine: "raft"}.filled()}, `IPAM "home"`},
+		{"ipam of all", func() (any, error) { return c.IPAM(ctx, "") },
+			[]IPAM{IPAM{Network: "home", Engine: "raft"}.filled()}, `IPAM ""`},
+		{"ipam check", func() (any, error) { return c.IPAMCheck(ctx, "home") }, IPAMCheck{Network: "home", Blocks: 3}.filled(), "IPAMCheck home"},
+		{"reserve", func() (any, error) {
+			return c.Reserve(ctx, ReserveRequest{"home", token.RangeOf(part), "printers & co"})
+		},
+			Reservation{Addresses: token.RangeOf(part), Comment: "printers & co"}, "Reserve {Network:home Addresses:10.77.1.0/28 Comment:printers & co}"},
+		{"release", func() (any, error) { return c.Release(ctx, ReleaseRequest{"home", token.RangeOf(part)}) }, true,
+			"Release {Network:home Addresses:10.77.1.0/28}"},
+		{"recover", func() (any, error) { return c.Recover(ctx, "home") }, Recovered{Generation: 2}.filled(), "Recover home"},
+		{"adopt", func() (any, error) { return c.Adopt(ctx, "home") }, Adopted{Adopted: true, Lost: []Lease{{Container: "c"}}}.filled(), "Adopt home"},
+		{"remove a node", func() (any, error) { return c.RemoveNode(ctx, RemoveNodeRequest{Network: "home", Node: "db-1"}) },
+			Removed{Name: "db-1", Blocks: 1}, "RemoveNode {Network:home Node:db-1 Force:false}"},
+		{"remove a node that is up", func() (any, error) { return c.RemoveNode(ctx, RemoveNodeRequest{"home", "db-1", true}) },
+			Removed{Name: "db-1", Blocks: 1}, "RemoveNode {Network:home Node:db-1 Force:true}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f.taken()
@@ -316,6 +367,28 @@ func TestBadRequests(t *testing.T) {
 		{"attach: source", "PUT", attach, `{"source":"docker"}`, 400, "source"},
 		{"attach: netns", "PUT", attach, `{"netns":"a\nb"}`, 400, "control character"},
 		{"attach: body", "PUT", attach, `{"container":"x"}`, 400, "unknown field"},
+		{"attach: IPv6 as IPv4", "PUT", attach, `{"ipv4":"fd00::1"}`, 400, "neither an IPv4 address nor"},
+		{"attach: prefix as IPv4", "PUT", attach, `{"ipv4":"10.77.0.1/16"}`, 400, "neither an IPv4 address nor"},
+		{"attach: multicast", "PUT", attach, `{"ipv4":"224.0.0.1"}`, 400, "neither an IPv4 address nor"},
+		{"create: pool", "POST", "/v1/networks", `{"name":"a","pools":[{"prefix":"10.77.0.1/16"}]}`, 400, "did you mean 10.77.0.0/16"},
+		{"create: no pool and one", "POST", "/v1/networks", `{"name":"a","ipv4_none":true,"pools":[{"prefix":"10.77.0.0/16"}]}`, 400, "neither pools nor ipam"},
+		{"create: ipam", "POST", "/v1/networks", `{"name":"a","ipam":"zookeeper://a"}`, 400, "ipam: it is neither"},
+		{"create: path of the caller", "POST", "/v1/networks", `{"name":"a","ipam":"etcd://e?ca=ca.pem"}`, 400, "not an absolute path"},
+		{"join: ipam", "POST", "/v1/networks/join", `{"token":"t","ipam":"etcd://"}`, 400, "ipam: etcd"},
+		{"ipam of a bad name", "GET", "/v1/networks/-/ipam", "", 400, "begins or ends"},
+		{"reserve: nothing", "POST", "/v1/networks/home/ipam/reserve", `{}`, 400, "reserve are missing"},
+		{"reserve: IPv6", "POST", "/v1/networks/home/ipam/reserve", `{"addresses":"fd00::/64"}`, 400, "neither an IPv4 address nor"},
+		{"reserve: host bits", "POST", "/v1/networks/home/ipam/reserve", `{"addresses":"10.77.0.1/24"}`, 400, "did you mean 10.77.0.0/24"},
+		{"reserve: comment", "POST", "/v1/networks/home/ipam/reserve", `{"addresses":"10.77.0.0/24","comment":"a\u001b"}`, 400, "control character"},
+		{"reserve: long comment", "POST", "/v1/networks/home/ipam/reserve", `{"addresses":"10.77.0.0/24","comment":"` + strings.Repeat("x", 201) + `"}`, 400, "201 bytes"},
+		{"release: nothing", "DELETE", "/v1/networks/home/ipam/reserve", "", 400, "release are missing"},
+		{"release: word", "DELETE", "/v1/networks/home/ipam/reserve?addresses=x", "", 400, "neither an IPv4"},
+		{"release: two", "DELETE", "/v1/networks/home/ipam/reserve?addresses=10.77.0.0/24&addresses=10.77.1.0/24", "", 400, "is there 2 times"},
+		{"release: parameter", "DELETE", "/v1/networks/home/ipam/reserve?addresses=10.77.0.0/24&x=1", "", 400, `unknown parameter \"x\"`},
+		{"release: query", "DELETE", "/v1/networks/home/ipam/reserve?%zz", "", 400, "bad query"},
+		{"remove: name", "DELETE", "/v1/networks/home/nodes/-a", "", 400, "node name"},
+		{"remove: force", "DELETE", "/v1/networks/home/nodes/a?force=maybe", "", 400, "neither true nor false"},
+		{"recover by GET", "GET", "/v1/networks/home/ipam/recover", "", 405, "only POST"},
 		{"detach: interface", "DELETE", "/v1/attachments/c/a:b", "", 400, "character ':'"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -344,6 +417,21 @@ func TestJSON(t *testing.T) {
 		{Peer{Name: "b", State: PeerUp, Instance: 1<<63 + 1}.filled(), `{"network":"","name":"b","id":"","state":"up","endpoints":[],` +
 			`"instance":"9223372036854775809","rx_bytes":0,"tx_bytes":0,"rx_datagrams":0,"tx_datagrams":0,"attachments":0,"created_network":false}`},
 		{Status{}.filled(), `{"version":"","instance":"0","started":"0001-01-01T00:00:00Z","node_name":"","listen":[],"networks":[],"warnings":[]}`},
+		{IPAM{}.filled(), `{"network":"","engine":"","role":"","voters":[],"copies":[],"registry":"","creator":"","generation":0,` +
+			`"pools":[],"nodes":[],"blocks":[],"claims":[],"reservations":[],"warnings":[]}`},
+		{PoolUse{Pool: Pool{Prefix: pool, Gateway: netip.MustParseAddr("10.77.0.1"), Exclude: []netip.Prefix{part}}, Addresses: 65517},
+			`{"prefix":"10.77.0.0/16","gateway":"10.77.0.1","exclude":["10.77.1.0/28"],"addresses":65517,"owned":0,"leased":0,` +
+				`"reserved":0,"blocks":0,"owned_blocks":0,"cooling_blocks":0,"free_blocks":0}`},
+		{NodeUse{}, `{"name":"","id":"","local":false,"state":"","epoch":0,"removed":false,"blocks":0,"addresses":0,"leased":0}`},
+		{BlockUse{Prefix: part, Pool: pool, State: BlockOwned}, `{"prefix":"10.77.1.0/28","pool":"10.77.0.0/16","state":"owned","node":"",` +
+			`"node_id":"","epoch":0,"addresses":0,"leased":0}`},
+		{AddressClaim{Address: part.Addr()}, `{"address":"10.77.1.0","node":"","node_id":"","attachment":""}`},
+		{IPAMCheck{}.filled(), `{"network":"","pools":0,"nodes":0,"blocks":0,"leases":0,"violations":[],"skipped":[]}`},
+		{Reservation{Addresses: token.RangeOf(part)}, `{"addresses":"10.77.1.0/28"}`},
+		{Violation{"r", "t"}, `{"rule":"r","text":"t"}`},
+		{Recovered{}.filled(), `{"generation":0,"lost":[]}`},
+		{Adopted{}.filled(), `{"adopted":false,"registry":"","creator":"","lost":[]}`},
+		{Removed{}, `{"name":"","id":"","blocks":0}`},
 		{Lease{}.filled(), `{"network":"","container":"","ifname":"","mac":"00:00:00:00:00:00","addresses":[],"node":"","node_id":"","state":"","local":false}`},
 	} {
 		if got, err := json.Marshal(tt.v); err != nil || string(got) != tt.want {
@@ -357,16 +445,30 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// IPv4 is "" for an address of meshd's choice, NoIPv4 for none, or the address that is asked for.
+func TestV4(t *testing.T) {
+	for text, want := range map[string]struct {
+		none bool
+		addr netip.Addr
+	}{"": {}, NoIPv4: {none: true}, "10.77.0.9": {addr: netip.MustParseAddr("10.77.0.9")}} {
+		if none, addr := (AttachOptions{IPv4: text}).V4(); none != want.none || addr != want.addr {
+			t.Errorf("V4 of %q = %v, %v, want %v, %v", text, none, addr, want.none, want.addr)
+		}
+	}
+}
+
 // Whatever a body holds, decoding ends in a request that passes its check or in an error; and what passes survives JSON.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `null`, `{"name":"home","mtu":1500,"ipv6":"fd00::/48","endpoints":["a:1"],"psk":"12345678"}`,
-		`{"token":"meshnet1_AAAA","no_wait":true}`, `{"mtu":1400,"source":"cni","netns":"/run/netns/x"}`, `{"name":"a"}{}`,
+		`{"name":"a","pools":[{"prefix":"10.77.0.0/16","block_bits":26,"gateway":"10.77.0.1","exclude":["10.77.0.0/28"]}],"ipam":"raft"}`,
+		`{"name":"a","ipv4_none":true}`, `{"addresses":"10.77.0.0/28","comment":"c"}`, `{"ipv4":"none"}`,
+		`{"token":"meshnet1_AAAA","no_wait":true,"ipam":"etcds://u:p@a:1?ca=/c","force":true}`, `{"mtu":1400,"source":"cni","netns":"/run/netns/x"}`, `{"name":"a"}{}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, v := range []checker{new(CreateRequest), new(JoinRequest)} {
+		for _, v := range []checker{new(CreateRequest), new(JoinRequest), new(ReserveRequest)} {
 			r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 			if err != nil {
 				t.Fatal(err)

@@ -19,7 +19,7 @@ func (c *Client) IPAMCheck(ctx context.Context, name string) (IPAMCheck, error) 
 	return inNetwork[IPAMCheck](ctx, c, http.MethodGet, name, "/ipam/check", nil)
 }
 
-// Reserve keeps a prefix of a pool from being leased.
+// Reserve keeps addresses of a pool from being leased.
 func (c *Client) Reserve(ctx context.Context, r ReserveRequest) (Reservation, error) {
 	if err := r.check(); err != nil {
 		return Reservation{}, Errorf(Invalid, "%w", err)
@@ -32,7 +32,7 @@ func (c *Client) Release(ctx context.Context, r ReleaseRequest) (bool, error) {
 	if err := r.check(); err != nil {
 		return false, Errorf(Invalid, "%w", err)
 	}
-	query := url.Values{"prefix": {r.Prefix.String()}}
+	query := url.Values{"addresses": {r.Addresses.String()}}
 	d, err := inNetwork[Released](ctx, c, http.MethodDelete, r.Network, "/ipam/reserve?"+query.Encode(), nil)
 	return d.Released, err
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 )
@@ -56,13 +55,13 @@ func (h *handler) release(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := parameterOf(r, "prefix")
+	text, err := parameterOf(r, "addresses")
 	if err != nil {
 		return nil, err
 	}
 	req := ReleaseRequest{Network: name}
-	if req.Prefix, err = netip.ParsePrefix(text); err != nil {
-		return nil, Errorf(Invalid, "%.80q is not a prefix", text)
+	if err := req.Addresses.UnmarshalText([]byte(text)); err != nil {
+		return nil, Errorf(Invalid, "%w", err)
 	}
 	if err := req.check(); err != nil {
 		return nil, Errorf(Invalid, "%w", err)

@@ -10,6 +10,9 @@ import (
 // Pool is IPv4 addresses of which containers get theirs.
 type Pool = token.Pool
 
+// Range is the IPv4 addresses from one to another. Its JSON is "PREFIX", "ADDRESS" or "FIRST-LAST".
+type Range = token.Range
+
 // IPAM is the state of a network's IPv4 addresses as this host's view of the block registry has it, which may lag.
 type IPAM struct {
 	Network      string         `json:"network"`
@@ -44,18 +47,19 @@ const (
 	IPAMNone   IPAMRole = "none"   // the network has no IPv4
 )
 
-// PoolUse says how much of a pool is used, in addresses. Total = Leased + Owned + Cooling + Reserved + Free.
+// PoolUse says how much of a pool is used. Leased is part of Owned, and Owned of Addresses; what is in neither free nor
+// owned nor cooling blocks cannot be leased by anybody.
 type PoolUse struct {
 	Pool
-	Total    int `json:"total"`    // all, with network, broadcast and gateway address
-	Leased   int `json:"leased"`   // held by containers, as their hosts last said
-	Owned    int `json:"owned"`    // in blocks of hosts, not leased
-	Cooling  int `json:"cooling"`  // of hosts that were removed, to be free after a grace
-	Reserved int `json:"reserved"` // never leased: reserved, excluded, network, broadcast, gateway
-	Free     int `json:"free"`     // in blocks that any host may claim
+	Addresses int `json:"addresses"` // that can be leased at all: not network, broadcast, gateway, excluded or reserved
+	Owned     int `json:"owned"`     // of those, in blocks of hosts or claimed one by one
+	Leased    int `json:"leased"`    // held by containers, as their hosts last said
+	Reserved  int `json:"reserved"`  // reserved or excluded
 
-	Blocks     int `json:"blocks"`      // into which the pool is cut
-	FreeBlocks int `json:"free_blocks"` // that any host may claim
+	Blocks        int `json:"blocks"`         // into which the pool is cut
+	OwnedBlocks   int `json:"owned_blocks"`   //
+	CoolingBlocks int `json:"cooling_blocks"` // of hosts that gave them back or were removed, to be free after a grace
+	FreeBlocks    int `json:"free_blocks"`    // that any host can claim
 }
 
 // NodeUse says what a host has of the pools.
@@ -106,8 +110,8 @@ type AddressClaim struct {
 
 // Reservation is addresses that nobody leases.
 type Reservation struct {
-	Prefix  netip.Prefix `json:"prefix"`
-	Comment string       `json:"comment,omitempty"`
+	Addresses Range  `json:"addresses"`
+	Comment   string `json:"comment,omitempty"`
 }
 
 // IPAMList answers GET …/ipam.
@@ -118,13 +122,20 @@ type IPAMList struct {
 // IPAMCheck answers GET …/ipam/check: what was compared, and what contradicts the promise that no two container
 // interfaces hold the same address.
 type IPAMCheck struct {
-	Network    string   `json:"network"`
-	Pools      int      `json:"pools"`
-	Nodes      int      `json:"nodes"`
-	Blocks     int      `json:"blocks"`
-	Leases     int      `json:"leases"`     // of all hosts, from the neighbour table
-	Violations []string `json:"violations"` // one sentence each, which names addresses and hosts
-	Skipped    []string `json:"skipped"`    // what could not be compared now, and why
+	Network string `json:"network"`
+	Pools   int    `json:"pools"`
+	Nodes   int    `json:"nodes"`
+	Blocks  int    `json:"blocks"`
+	Leases  int    `json:"leases"` // of all hosts, from the neighbour table
+
+	Violations []Violation `json:"violations"`
+	Skipped    []string    `json:"skipped"` // what could not be compared now, and why; one sentence each
+}
+
+// Violation is one broken rule.
+type Violation struct {
+	Rule string `json:"rule"` // a short name for programs, such as "block-overlap"
+	Text string `json:"text"` // one sentence, which names the addresses and hosts
 }
 
 // Released answers DELETE …/ipam/reserve.

@@ -15,17 +15,17 @@ const NoIPv4 = "none"
 // MaxComment is the length of the longest comment of a reservation, in bytes.
 const MaxComment = 200
 
-// ReserveRequest asks that nobody leases a prefix of a pool. Addresses in it that are leased stay with their containers.
+// ReserveRequest asks that nobody leases some addresses of a pool. Those that are leased stay with their containers.
 type ReserveRequest struct {
-	Network string       `json:"-"`
-	Prefix  netip.Prefix `json:"prefix"`
-	Comment string       `json:"comment,omitempty"` // for people; printable
+	Network   string `json:"-"`
+	Addresses Range  `json:"addresses"`
+	Comment   string `json:"comment,omitempty"` // for people; printable
 }
 
 // ReleaseRequest asks to give a reservation back.
 type ReleaseRequest struct {
-	Network string
-	Prefix  netip.Prefix // exactly that of the reservation
+	Network   string
+	Addresses Range // exactly those of the reservation
 }
 
 // RemoveNodeRequest asks to take from a host what it has of a network's pools, because it is gone for good.
@@ -81,8 +81,8 @@ func (o AttachOptions) V4() (none bool, want netip.Addr) {
 }
 
 func (r *ReserveRequest) check() error {
-	if err := checkReserved(r.Prefix); err != nil {
-		return err
+	if !r.Addresses.IsValid() {
+		return errors.New("the addresses to reserve are missing")
 	}
 	if len(r.Comment) > MaxComment {
 		return fmt.Errorf("the comment has %d bytes; at most %d are allowed", len(r.Comment), MaxComment)
@@ -90,17 +90,9 @@ func (r *ReserveRequest) check() error {
 	return checkPrintable("comment", r.Comment)
 }
 
-func (r *ReleaseRequest) check() error { return checkReserved(r.Prefix) }
-
-// checkReserved says whether p can be a reservation's prefix.
-func checkReserved(p netip.Prefix) error {
-	switch {
-	case !p.IsValid():
-		return errors.New("the prefix is missing")
-	case !p.Addr().Is4():
-		return fmt.Errorf("%v is not an IPv4 prefix", p)
-	case p != p.Masked():
-		return fmt.Errorf("%v has host bits; did you mean %v?", p, p.Masked())
+func (r *ReleaseRequest) check() error {
+	if !r.Addresses.IsValid() {
+		return errors.New("the addresses to release are missing")
 	}
 	return nil
 }

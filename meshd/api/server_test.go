@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"meshnet/meshd/token"
 )
 
 // "a 1 GB body gets 413 promptly without being read": the answer comes although the body does not, or no more of it than
@@ -185,7 +187,8 @@ func TestStranger(t *testing.T) {
 	}
 }
 
-// TestCredentials runs itself again as another user: "Root alone may create, join or leave a network or read its token;
+// TestCredentials runs itself again as another user: "Root alone may create, join or leave a network, read its token,
+// reserve addresses, or say who keeps the registry and which hosts are in it;
 // whoever may connect to the socket may look, attach and detach."
 func TestCredentials(t *testing.T) {
 	const key = "MESHNET_TEST_SOCKET"
@@ -214,7 +217,7 @@ func TestCredentials(t *testing.T) {
 	}
 	for _, call := range f.taken() {
 		switch verb, _, _ := strings.Cut(call, " "); verb {
-		case "Create", "Join", "Leave", "Token":
+		case "Create", "Join", "Leave", "Token", "Reserve", "Release", "Recover", "Adopt", "RemoveNode":
 			t.Errorf("another user reached %s", call)
 		}
 	}
@@ -225,8 +228,16 @@ func checkNobody(t *testing.T, c *Client) {
 	ctx := context.Background()
 	_, created := c.Create(ctx, CreateRequest{Name: "home"})
 	_, joined := c.Join(ctx, JoinRequest{Token: "t"})
-	_, token := c.Token(ctx, "home")
-	for call, err := range map[string]error{"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home"), "Token": token} {
+	_, text := c.Token(ctx, "home")
+	_, reserved := c.Reserve(ctx, ReserveRequest{Network: "home", Addresses: token.RangeOf(part)})
+	_, released := c.Release(ctx, ReleaseRequest{Network: "home", Addresses: token.RangeOf(part)})
+	_, recovered := c.Recover(ctx, "home")
+	_, adopted := c.Adopt(ctx, "home")
+	_, removed := c.RemoveNode(ctx, RemoveNodeRequest{Network: "home", Node: "n"})
+	for call, err := range map[string]error{
+		"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home"), "Token": text, "Reserve": reserved, "Release": released,
+		"Recover": recovered, "Adopt": adopted, "RemoveNode": removed,
+	} {
 		if CodeOf(err) != Forbidden {
 			t.Errorf("%s as nobody: error = %v, want forbidden", call, err)
 		}
@@ -235,7 +246,9 @@ func checkNobody(t *testing.T, c *Client) {
 	_, leases := c.Leases(ctx, "")
 	_, attached := c.Attach(ctx, AttachRequest{Container: "c", IfName: "eth0"})
 	_, detached := c.Detach(ctx, DetachRequest{Container: "c", IfName: "eth0"})
-	if err := errors.Join(status, leases, attached, detached); err != nil {
+	_, use := c.IPAM(ctx, "")
+	_, checked := c.IPAMCheck(ctx, "home")
+	if err := errors.Join(status, use, checked, leases, attached, detached); err != nil {
 		t.Errorf("what everybody on the socket may do: %v", err)
 	}
 }

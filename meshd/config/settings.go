@@ -42,12 +42,12 @@ const settingsVersion = 1
 
 // settingsFile is network.json.
 type settingsFile struct {
-	Version      int      `json:"version"`
-	Name         string   `json:"name"`
-	NetworkID    hexBytes `json:"network_id"`
-	PSK          hexBytes `json:"psk"`
-	MTU          int      `json:"mtu"`
-	IPv6         string   `json:"ipv6"`
+	Version   int      `json:"version"`
+	Name      string   `json:"name"`
+	NetworkID hexBytes `json:"network_id"`
+	PSK       hexBytes `json:"psk"`
+	MTU       int      `json:"mtu"`
+	IPv6      string   `json:"ipv6"`
 
 	Pools []token.Pool `json:"pools"`
 	IPAM  string       `json:"ipam"`

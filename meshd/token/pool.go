@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 )
 
 // Pool is IPv4 addresses of which a network's containers get theirs. Its JSON is part of the API's.
@@ -23,6 +22,9 @@ type Pool struct {
 const (
 	MinPoolBits = 8  // of a pool's prefix: the largest pool
 	MaxPoolBits = 29 // the smallest: 8 addresses, of which network, broadcast and gateway are not for containers
+	minBlock    = 20 // of a block's: 4,096 addresses
+	maxBlock    = 31 // 2 addresses
+	maxBlocks   = 18 // bits: 2^18 blocks of one pool
 	MaxPools    = 8  // of one network
 	MaxExclude  = 64 // prefixes of one pool
 )
@@ -93,8 +95,9 @@ func (p Pool) check() error {
 	if err := CheckPool(p.Prefix); err != nil {
 		return err
 	}
-	if p.BlockBits != 0 && (p.BlockBits < p.Prefix.Bits() || p.BlockBits > 32) {
-		return fmt.Errorf("pool %v cannot be cut into blocks of /%d; /%d to /32 are possible", p.Prefix, p.BlockBits, p.Prefix.Bits())
+	low, high := max(minBlock, p.Prefix.Bits()), min(maxBlock, p.Prefix.Bits()+maxBlocks)
+	if p.BlockBits != 0 && (p.BlockBits < low || p.BlockBits > high) {
+		return fmt.Errorf("pool %v cannot be cut into blocks of /%d; /%d to /%d are possible", p.Prefix, p.BlockBits, low, high)
 	}
 	if p.Gateway.IsValid() {
 		if err := p.checkGateway(); err != nil {
@@ -108,8 +111,8 @@ func (p Pool) check() error {
 		switch {
 		case !e.IsValid() || !e.Addr().Is4() || e != e.Masked():
 			return fmt.Errorf("pool %v excludes %v, which is not an IPv4 prefix", p.Prefix, e)
-		case !p.Prefix.Contains(e.Addr()) || e.Bits() < p.Prefix.Bits():
-			return fmt.Errorf("pool %v excludes %v, which is not in it", p.Prefix, e)
+		case !p.Prefix.Contains(e.Addr()) || e.Bits() <= p.Prefix.Bits():
+			return fmt.Errorf("pool %v excludes %v, which is not a part of it", p.Prefix, e)
 		}
 	}
 	return nil
@@ -134,45 +137,4 @@ func lastAddr(p netip.Prefix) netip.Addr {
 		a[i/8] |= 0x80 >> (i % 8)
 	}
 	return netip.AddrFrom4(a)
-}
-
-// ParseRange returns the prefixes that together are the IPv4 addresses of s: one address, a prefix, or "FIRST-LAST".
-func ParseRange(s string) ([]netip.Prefix, error) {
-	if first, last, found := strings.Cut(s, "-"); found {
-		return parseSpan(s, strings.TrimSpace(first), strings.TrimSpace(last))
-	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
-		return []netip.Prefix{netip.PrefixFrom(a, 32)}, nil
-	}
-	p, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil || !p.Addr().Is4():
-		return nil, fmt.Errorf("%q is neither an IPv4 address nor a prefix nor FIRST-LAST", clip(s))
-	case p != p.Masked():
-		return nil, fmt.Errorf("%v has host bits; did you mean %v?", p, p.Masked())
-	}
-	return []netip.Prefix{p}, nil
-}
-
-// parseSpan returns the fewest prefixes that are exactly the addresses from first to last.
-func parseSpan(s, first, last string) ([]netip.Prefix, error) {
-	a, err := netip.ParseAddr(first)
-	b, berr := netip.ParseAddr(last)
-	if err != nil || berr != nil || !a.Is4() || !b.Is4() || b.Less(a) {
-		return nil, fmt.Errorf("%q is not FIRST-LAST of IPv4 addresses", clip(s))
-	}
-	var prefixes []netip.Prefix
-	for a.IsValid() && !b.Less(a) {
-		p := netip.PrefixFrom(a, 32)
-		for p.Bits() > 0 {
-			wider := netip.PrefixFrom(a, p.Bits()-1)
-			if wider != wider.Masked() || b.Less(lastAddr(wider)) {
-				break
-			}
-			p = wider
-		}
-		prefixes = append(prefixes, p)
-		a = lastAddr(p).Next()
-	}
-	return prefixes, nil
 }

@@ -51,6 +51,12 @@ func parseVector(t testing.TB, block string) (v vector) {
 			v.token.MTU, err = strconv.Atoi(value)
 		case "IPv6":
 			v.token.IPv6, err = netip.ParsePrefix(value)
+		case "pool":
+			var pool netip.Prefix
+			pool, err = netip.ParsePrefix(value)
+			v.token.Pools = append(v.token.Pools, pool)
+		case "ipam":
+			v.token.IPAM, err = ParseIPAM(value)
 		case "endpoint":
 			v.token.Endpoints = append(v.token.Endpoints, value)
 		case "bytes":
@@ -157,6 +163,18 @@ func TestParseErrors(t *testing.T) {
 		change(&c)
 		return encode(c.append(nil))
 	}
+	prefixes := func(list string) (ps []netip.Prefix) {
+		for p := range strings.FieldsSeq(list) {
+			ps = append(ps, netip.MustParsePrefix(p))
+		}
+		return ps
+	}
+	pooled := func(pool ...byte) string {
+		return encode(bytes.Replace(body, []byte{1, 16, 10, 77, 0, 0}, append([]byte{1}, pool...), 1))
+	}
+	engine := func(text string) string {
+		return encode(bytes.Replace(body, []byte("\x00\x04raft"), append([]byte{0, byte(len(text))}, text...), 1))
+	}
 	for _, tt := range []struct {
 		name, text string
 		want       error
@@ -189,6 +207,19 @@ func TestParseErrors(t *testing.T) {
 		{"prefix too long", with(func(c *Token) { c.IPv6 = netip.MustParsePrefix("fd00::/96") }), ErrField, "96 bits"},
 		{"host bits", with(func(c *Token) { c.IPv6 = netip.MustParsePrefix("fd00:0:0:1::/48") }), ErrField, "host bits"},
 		{"no prefix", with(func(c *Token) { c.IPv6 = netip.Prefix{} }), ErrField, "IPv6"},
+		{"pool with host bits", with(func(c *Token) { c.Pools = []netip.Prefix{netip.MustParsePrefix("10.77.0.1/16")} }), ErrField, "did you mean 10.77.0.0/16"},
+		{"pool of 33 bits", pooled(33, 10, 0, 0, 0), ErrField, "there is no pool"},
+		{"tiny pool", pooled(30, 10, 0, 0, 0), ErrField, "smaller than a /29"},
+		{"no addresses of hosts", pooled(8, 127, 0, 0, 0), ErrField, "loopback"},
+		{"overlap", with(func(c *Token) { c.Pools = prefixes("10.77.0.0/16 10.77.8.0/24") }), ErrField, "overlap"},
+		{"nine pools", with(func(c *Token) {
+			c.Pools = prefixes("10.0.0.0/16 10.1.0.0/16 10.2.0.0/16 10.3.0.0/16 10.4.0.0/16 10.5.0.0/16 10.6.0.0/16 10.7.0.0/16 10.8.0.0/16")
+		}), ErrField, "9 pools"},
+		{"password", with(func(c *Token) { c.IPAM = IPAM{Endpoints: []string{"e:1"}, User: "u", Password: "p"} }), ErrField, "let into etcd"},
+		{"certificate", with(func(c *Token) { c.IPAM = IPAM{Endpoints: []string{"e:1"}, TLS: true, CA: "/c"} }), ErrField, "let into etcd"},
+		{"unknown engine", engine("consul://e:1"), ErrField, "not of the form"},
+		{"engine without its port", engine("etcd://e"), ErrField, "not of the form"},
+		{"no engine", engine(""), ErrField, "not of the form"},
 		{"endpoint without port", with(func(c *Token) { c.Endpoints = []string{"192.0.2.1"} }), ErrField, "no port"},
 		{"nine endpoints", with(func(c *Token) { c.Endpoints = strings.Fields(strings.Repeat("a:1 ", 9)) }), ErrField, "endpoints"},
 	} {
