@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 )
 
 // Bounds of pools and blocks, in bits of prefix length. A block has at most 4,096 addresses, a pool at most 2^18 blocks.
@@ -84,6 +85,10 @@ func (p Pool) Normal() (Pool, error) {
 	return p, nil
 }
 
+func (p Pool) equal(q Pool) bool {
+	return p.Prefix == q.Prefix && p.BlockBits == q.BlockBits && p.Gateway == q.Gateway && slices.Equal(p.Exclude, q.Exclude)
+}
+
 // CheckPools returns the pools with their defaults filled in, or an error if one is wrong or two overlap.
 func CheckPools(pools []Pool) ([]Pool, error) {
 	switch {
@@ -139,7 +144,9 @@ func (p Pool) Block(i int) netip.Prefix {
 }
 
 // BlockOf returns the block that addr of the pool is in.
-func (p Pool) BlockOf(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, p.BlockBits).Masked() }
+func (p Pool) BlockOf(addr netip.Addr) netip.Prefix {
+	return netip.PrefixFrom(addr, p.BlockBits).Masked()
+}
 
 // IsBlock says whether b is one of the pool's blocks.
 func (p Pool) IsBlock(b netip.Prefix) bool {

@@ -9,32 +9,32 @@ import (
 type Code uint8
 
 const (
-	OK              Code = iota
-	Invalid              // the command is not well formed: Comment says why
-	Corrupt              // a record cannot be read: Comment says which and why
-	Empty                // there is no registry yet: OpInit has to come first
-	OtherRegistry        // the caller means another registry than this: Registry, Creator and CreatedAt are of this
-	StaleRegistry        // the caller has accepted a newer generation than this registry has: this is an old copy
-	StaleGeneration      // the caller has to Refresh under Generation first
-	RefreshFirst         // the registry has not seen this start of the node yet
-	Fenced               // the epoch has ended (Comment says why): nothing that was owned under it is the node's
-	Superseded           // a later start of the same identity is registered
-	Late                 // overtaken by a later command of the node
-	UnknownNode          // no such node: Holder
-	Exhausted            // no free block: Pool (zero: any), Usage
-	Recovering           // nothing new is given out after a recovery until Until, nor before the nodes in Usage have refreshed or were removed
-	HeldByBlock          // Addr is in Block, which Holder owns: it can carve it out
-	HeldByClaim          // Addr is Holder's, for Attachment
-	Cooling              // Addr, Block is free from Until on
-	Reserved             // Addr is reserved: Comment
-	Outside              // Addr or Block is in no pool, or no block of it
-	NetworkAddress       // Addr is the network address of Pool
-	BroadcastAddress     // Addr is the broadcast address of Pool
-	GatewayAddress       // Addr is the gateway of Pool
-	Excluded             // Addr is excluded from Pool
-	NotOwner             // Addr, Block is not the caller's
-	Overlap              // Pool overlaps Block, another pool
-	NotReserved          // no such reservation
+	OK               Code = iota
+	Invalid               // the command is not well formed: Comment says why
+	Corrupt               // a record cannot be read: Comment says which and why
+	Empty                 // there is no registry yet: OpInit has to come first
+	OtherRegistry         // the caller means another registry than this: Registry, Creator and CreatedAt are of this
+	StaleRegistry         // the caller has accepted a newer generation than this registry has: this is an old copy
+	StaleGeneration       // the caller has to Refresh under Generation first
+	RefreshFirst          // the registry has not seen this start of the node yet
+	Fenced                // the epoch has ended (Comment says why): nothing that was owned under it is the node's
+	Superseded            // a later start of the same identity is registered
+	Late                  // overtaken by a later command of the node
+	UnknownNode           // no such node: Holder
+	Exhausted             // no free block: Pool (zero: any), Usage
+	Recovering            // nothing new is given out after a recovery until Until, nor before the nodes in Usage have refreshed or were removed
+	HeldByBlock           // Addr is in Block, which Holder owns: it can carve it out
+	HeldByClaim           // Addr is Holder's, for Attachment
+	Cooling               // Addr, Block is free from Until on
+	Reserved              // Addr is reserved: Comment
+	Outside               // Addr or Block is in no pool, or no block of it
+	NetworkAddress        // Addr is the network address of Pool
+	BroadcastAddress      // Addr is the broadcast address of Pool
+	GatewayAddress        // Addr is the gateway of Pool
+	Excluded              // Addr is excluded from Pool
+	NotOwner              // Addr, Block is not the caller's
+	Overlap               // Pool overlaps Block, another pool
+	NotReserved           // no such reservation
 	codeEnd
 )
 
