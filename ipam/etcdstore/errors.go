@@ -1,0 +1,90 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"meshnet/ipam"
+)
+
+// storeError is why etcd gave no answer, in a sentence for people. It wraps ipam.ErrNoStore and the cause.
+type storeError struct {
+	text  string
+	cause error
+	final bool // trying again soon is of no use
+}
+
+func (e *storeError) Error() string   { return ipam.ErrNoStore.Error() + ": " + e.text }
+func (e *storeError) Unwrap() []error { return []error{ipam.ErrNoStore, e.cause} }
+
+// explained are etcd's own errors that have a way out of their own.
+var explained = []struct {
+	err   error
+	text  string
+	final bool
+}{
+	{rpctypes.ErrNoSpace, "etcd's database is full (NOSPACE): compact and defragment it, or raise --quota-backend-bytes, then run `etcdctl alarm disarm`", true},
+	{rpctypes.ErrAuthFailed, "etcd refuses the user name or the password", true},
+	{rpctypes.ErrUserEmpty, "etcd wants a user name and a password, and the address has none", true},
+	{rpctypes.ErrPermissionDenied, "etcd's user may not read and write below the prefix: grant it a role with readwrite on it", true},
+	{rpctypes.ErrRequestTooLarge, "etcd refuses so large a request: raise --max-request-bytes", true},
+	{rpctypes.ErrTooManyOps, "etcd refuses so many operations in one transaction: raise --max-txn-ops", true},
+	{rpctypes.ErrCorrupt, "etcd has found that its members' data differ (CORRUPT)", true},
+	{rpctypes.ErrNoLeader, "etcd has no leader: most of its members are down or cut off", false},
+	{rpctypes.ErrLeaderChanged, "etcd is electing a leader", false},
+	{rpctypes.ErrTimeout, "etcd's members do not agree in time: most of them are down, cut off or slow", false},
+	{rpctypes.ErrTimeoutDueToLeaderFail, "etcd has lost its leader", false},
+	{rpctypes.ErrTimeoutDueToConnectionLost, "etcd's members have lost each other", false},
+	{rpctypes.ErrCompacted, "etcd has compacted away what the watch was waiting for", false},
+}
+
+// explain says in a sentence why etcd did not answer. endpoints are for the cases in which none did.
+func explain(err error, endpoints []string) *storeError {
+	var known *storeError
+	if errors.As(err, &known) {
+		return known
+	}
+	typed := rpctypes.Error(err)
+	for _, e := range explained {
+		if errors.Is(typed, e.err) {
+			return &storeError{e.text, err, e.final}
+		}
+	}
+	message := status.Convert(err).Message()
+	where := strings.Join(endpoints, ", ")
+	switch {
+	case strings.Contains(message, "x509: ") || strings.Contains(message, "tls: failed to verify"):
+		return &storeError{fmt.Sprintf("the certificate of etcd at %s is not to be trusted: %s", where, after(message, "x509: ")), err, true}
+	case strings.Contains(message, "first record does not look like a TLS handshake"):
+		return &storeError{fmt.Sprintf("etcd at %s does not speak TLS: use etcd:// without cacert, cert and key", where), err, true}
+	case strings.Contains(message, "remote error: tls: "):
+		return &storeError{fmt.Sprintf("etcd at %s refuses the client certificate, or wants one (cert and key): %s", where, after(message, "remote error: ")), err, true}
+	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
+		return &storeError{fmt.Sprintf("etcd at %s does not answer in time", where), err, false}
+	case status.Code(err) == codes.Unavailable:
+		return &storeError{fmt.Sprintf("etcd at %s cannot be reached: %s", where, reason(message)), err, false}
+	}
+	return &storeError{fmt.Sprintf("etcd at %s: %s", where, reason(message)), err, false}
+}
+
+// after returns s from the last mark on, without the quotes that gRPC wraps around causes.
+func after(s, mark string) string {
+	if i := strings.LastIndex(s, mark); i >= 0 {
+		s = s[i+len(mark):]
+	}
+	return strings.Trim(s, `"\ `)
+}
+
+// reason returns the innermost cause of gRPC's "last connection error: connection error: desc = …".
+func reason(message string) string {
+	for _, mark := range []string{"desc = ", "transport: ", "Error while dialing: "} {
+		message = after(message, mark)
+	}
+	return message
+}
