@@ -85,7 +85,8 @@ func nodeName(hostname string) string {
 }
 
 // Load reads the configuration file at path. What the file does not say is as in base. Relative paths in it start at the
-// file's directory. A file that holds a key or token is refused if every user of the host may read it.
+// file's directory. A file that holds a key, token or password is refused if every user of the host may read
+// it.
 func Load(path string, base Config) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -102,6 +103,9 @@ func Load(path string, base Config) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
+	for i := range c.Networks {
+		c.Networks[i].resolve(filepath.Dir(path))
+	}
 	if inline {
 		if err := checkPrivate(f); err != nil {
 			return Config{}, err
@@ -117,7 +121,7 @@ func Parse(r io.Reader, base Config, secret func(name string) ([]byte, error)) (
 	return c, err
 }
 
-// parse is Parse; it also says whether a key or token is written in the file itself.
+// parse is Parse; it also says whether a key, token or password is written in the file itself.
 func parse(r io.Reader, base Config, secret func(string) ([]byte, error)) (c Config, inline bool, err error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -134,6 +138,9 @@ func parse(r io.Reader, base Config, secret func(string) ([]byte, error)) (c Con
 	c, err = raw.config(base, secret)
 	for _, n := range raw.Networks {
 		inline = inline || n.Token != "" || n.PSK != ""
+	}
+	for _, n := range c.Networks {
+		inline = inline || n.IPAM.Secret()
 	}
 	return c, inline, err
 }

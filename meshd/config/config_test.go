@@ -34,6 +34,10 @@ func secrets(name string) ([]byte, error) {
 	switch name {
 	case "home.token":
 		return []byte(home.String() + "\n"), nil
+	case "etcd.token":
+		t := home
+		t.Pools, t.IPAM = []netip.Prefix{token.DefaultPool()}, token.IPAM{Endpoints: []string{"etcd:1"}, Prefix: "/x/", TLS: true}
+		return []byte(t.String()), nil
 	case "prod.psk":
 		return []byte(hexPSK + "\n"), nil
 	}
@@ -43,6 +47,7 @@ func secrets(name string) ([]byte, error) {
 func TestParse(t *testing.T) {
 	joined := Network{
 		Name: "home", NetworkID: home.NetworkID, PSK: home.PSK, MTU: 1400, IPv6: home.IPv6, Seeds: home.Endpoints,
+		IPv4None: true,
 	}
 	for _, tt := range []struct {
 		name, text string
@@ -79,6 +84,30 @@ func TestParse(t *testing.T) {
 					Name: "prod", NetworkID: session.NetworkID("prod", psk), PSK: psk, MTU: 1280,
 					IPv6: netip.MustParsePrefix("fd00::/48"), Seeds: []string{"b:2"},
 				}}
+			}},
+		{"pools", "[[network]]\nname = \"prod\"\npsk_file = \"prod.psk\"\ncreate = true\npools = [\"10.1.0.0/16\", \"10.2.0.0/24\"]\n" +
+			"block_bits = 28\nexclude = [\"10.2.0.1-10.2.0.3\", \"10.1.9.9\"]\nipam = \"etcd://e,f:1/x\"\nipam_ca = \"ca.pem\"",
+			func(c *Config) {
+				c.Networks = []Network{{
+					Name: "prod", NetworkID: session.NetworkID("prod", psk), PSK: psk, Create: true,
+					Pools: []token.Pool{
+						{Prefix: netip.MustParsePrefix("10.1.0.0/16"), BlockBits: 28, Exclude: []netip.Prefix{netip.MustParsePrefix("10.1.9.9/32")}},
+						{Prefix: netip.MustParsePrefix("10.2.0.0/24"), BlockBits: 28,
+							Exclude: []netip.Prefix{netip.MustParsePrefix("10.2.0.1/32"), netip.MustParsePrefix("10.2.0.2/31")}},
+					},
+					IPAM: token.IPAM{Endpoints: []string{"e:2379", "f:1"}, Prefix: "/x/", TLS: true, CA: "ca.pem"},
+				}}
+			}},
+		{"no IPv4", "[[network]]\nname = \"prod\"\npsk_file = \"prod.psk\"\ncreate = true\nipv4 = \"none\"\nipam = \"raft\"",
+			func(c *Config) {
+				c.Networks = []Network{{Name: "prod", NetworkID: session.NetworkID("prod", psk), PSK: psk, Create: true, IPv4None: true}}
+			}},
+		{"token with etcd", "[[network]]\ntoken_file = \"etcd.token\"\nipam = \"etcd://u:p%2f@e\"\nipam_cert = \"c\"\nipam_key = \"k\"",
+			func(c *Config) {
+				n := joined
+				n.IPv4None, n.Pools = false, []token.Pool{{Prefix: token.DefaultPool()}}
+				n.IPAM = token.IPAM{Endpoints: []string{"e:2379"}, Prefix: "/x/", TLS: true, User: "u", Password: "p/", Cert: "c", Key: "k"}
+				c.Networks = []Network{n}
 			}},
 		{"first host, and a second network", "[[network]]\nname = \"prod\"\npsk_file = \"prod.psk\"\ncreate = true\n" +
 			"[[network]]\ntoken_file = \"home.token\"",
@@ -142,6 +171,23 @@ func TestParseBad(t *testing.T) {
 		{"mtu", with(`mtu = 1279`), "mtu: MTU 1279"},
 		{"negative mtu", with(`mtu = -1`), "mtu: MTU -1"},
 		{"huge mtu", with(`mtu = 9223372036854775807`), "mtu: MTU"},
+		{"ipv4", with(`ipv4 = "10.0.0.0/8"`), `ipv4: "10.0.0.0/8" is not "none"`},
+		{"none and pools", with("ipv4 = \"none\"\npools = [\"10.0.0.0/8\"]"), "ipv4: a network without IPv4 has no pools"},
+		{"pool", with(`pools = ["10.0.0.0"]`), `pools: "10.0.0.0" is not a prefix`},
+		{"overlapping pools", with(`pools = ["10.0.0.0/8", "10.77.0.0/16"]`), "pools: pools 10.0.0.0/8 and 10.77.0.0/16 overlap"},
+		{"block bits", with(`block_bits = 15`), "pools: pool 10.77.0.0/16 cannot be cut into blocks of /15"},
+		{"exclude", with(`exclude = ["10.78.0.1"]`), "pools: 10.78.0.1, which is excluded, is not in a pool"},
+		{"bad exclude", with(`exclude = ["10.77.0.9-10.77.0.1"]`), "pools: \"10.77.0.9-10.77.0.1\" is not FIRST-LAST"},
+		{"ipam", with(`ipam = "consul"`), "ipam: it is neither"},
+		{"file for raft", with(`ipam_ca = "x"`), "ipam_ca: it is for etcd only"},
+		{"certificate without key", with("ipam = \"etcd://e\"\nipam_cert = \"x\""), "ipam: etcd: a certificate and its key"},
+		{"file twice", with("ipam = \"etcd://e?ca=a\"\nipam_ca = \"b\""), "ipam_ca: ipam says a file too"},
+		{"etcd without IPv4", with("ipv4 = \"none\"\nipam = \"etcd://e\""), "ipam: the network has no IPv4"},
+		{"token and pools", network(`token_file = "home.token"`, `pools = ["10.77.0.0/16"]`), "pools, block_bits and exclude are the network's"},
+		{"token and ipv4", network(`token_file = "etcd.token"`, `ipv4 = "none"`), "pools, block_bits and exclude are the network's"},
+		{"token without etcd", network(`token_file = "home.token"`, `ipam = "etcd://e"`), "handed out by its members"},
+		{"token with etcd, and raft", network(`token_file = "etcd.token"`, `ipam = "raft"`), "handed out by an etcd"},
+		{"other keys than the token's", network(`token_file = "etcd.token"`, `ipam = "etcd://e/y"`), `begin with "/x/", not "/y/"`},
 		{"bad bridge", with(`bridge = "a/b"`), "bridge: interface name"},
 		{"bad advertise", with(`advertise = ["0.0.0.0:1"]`), "advertise: endpoint"},
 		{"same network twice", network(prod...) + "\n" + network(prod...), `network "prod" is there twice`},
@@ -195,6 +241,11 @@ func TestLoad(t *testing.T) {
 		return path
 	}
 	write("secret.token", home.String(), 0o640)
+	etcd, err := secrets("etcd.token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("etcd.token", string(etcd), 0o600)
 	write("public.token", home.String(), 0o644)
 	inline := "[[network]]\ntoken = \"" + home.String() + "\""
 	for _, tt := range []struct{ name, path, says string }{
@@ -202,6 +253,7 @@ func TestLoad(t *testing.T) {
 		{"secret elsewhere, public", write("b", "[[network]]\ntoken_file = \"public.token\"", 0o600), "every user can read it"},
 		{"secret inside", write("c", inline, 0o600), ""},
 		{"secret inside, public", write("d", inline, 0o644), "chmod o-r"},
+		{"password inside, public", write("g", "[[network]]\ntoken_file = \"etcd.token\"\nipam = \"etcd://u:p@e\"", 0o644), "chmod o-r"},
 		{"bad", write("e", "nam = 1", 0o644), "e: line 1: unknown key"},
 		{"missing", filepath.Join(dir, "f"), "reading the configuration: open"},
 	} {
@@ -212,6 +264,24 @@ func TestLoad(t *testing.T) {
 		if err == nil && (len(c.Networks) != 1 || c.Networks[0].PSK != home.PSK) {
 			t.Errorf("%s: Load = %+v, want network home", tt.name, c)
 		}
+	}
+}
+
+// "Relative paths in it start at the file's directory", those of etcd's certificates too.
+func TestLoadResolves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meshd.toml")
+	text := "[[network]]\nname = \"prod\"\npsk = \"" + hexPSK + "\"\ncreate = true\nipam = \"etcd://e?ca=ca.pem\"\n" +
+		"ipam_cert = \"/c\"\nipam_key = \"k/k\"\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	if m := c.Networks[0].IPAM; m.CA != dir+"/ca.pem" || m.Cert != "/c" || m.Key != dir+"/k/k" {
+		t.Errorf("paths of etcd = %s, %s, %s; want them in %s but for the absolute one", m.CA, m.Cert, m.Key, dir)
 	}
 }
 

@@ -38,6 +38,14 @@ type rawNetwork struct {
 	Bridge    string   `toml:"bridge"`
 	IPv6      string   `toml:"ipv6"`
 	MTU       int      `toml:"mtu"`
+	IPv4      string   `toml:"ipv4"`
+	Pools     []string `toml:"pools"`
+	BlockBits int      `toml:"block_bits"`
+	Exclude   []string `toml:"exclude"`
+	IPAM      string   `toml:"ipam"`
+	IPAMCA    string   `toml:"ipam_ca"`
+	IPAMCert  string   `toml:"ipam_cert"`
+	IPAMKey   string   `toml:"ipam_key"`
 }
 
 // config checks and translates the file; what it does not say is as in c.
@@ -168,6 +176,9 @@ func (r *rawNetwork) network(secret func(string) ([]byte, error)) (n Network, er
 	if err != nil {
 		return Network{}, err
 	}
+	if err := r.setIPAM(&n); err != nil {
+		return Network{}, err
+	}
 	if err := token.CheckEndpoints(r.Advertise); err != nil {
 		return Network{}, fmt.Errorf("advertise: %w", err)
 	}
@@ -212,10 +223,17 @@ func (r *rawNetwork) fromToken(secret func(string) ([]byte, error)) (Network, er
 		return Network{}, errors.New("create: a network that has a token exists already; join it, or give psk instead")
 	case len(r.Endpoints) > 0, r.IPv6 != "", r.MTU != 0:
 		return Network{}, errors.New("endpoints, ipv6 and mtu are in the token; leave them out, or give psk instead")
+	case r.saysIPv4():
+		return Network{}, errors.New("ipv4, pools, block_bits and exclude are the network's, which has a token; leave them out")
 	}
-	return Network{
+	n := Network{
 		Name: t.Name, NetworkID: t.NetworkID, PSK: t.PSK, MTU: t.MTU, IPv6: t.IPv6, Seeds: t.Endpoints,
-	}, nil
+		IPv4None: len(t.Pools) == 0, IPAM: t.IPAM,
+	}
+	for _, p := range t.Pools {
+		n.Pools = append(n.Pools, token.Pool{Prefix: p})
+	}
+	return n, nil
 }
 
 // fromPSK makes a network of its name, key and endpoints.
@@ -258,5 +276,5 @@ func (r *rawNetwork) fromPSK(secret func(string) ([]byte, error)) (n Network, er
 		}
 		n.MTU = r.MTU
 	}
-	return n, nil
+	return n, r.setIPv4(&n)
 }

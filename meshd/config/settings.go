@@ -42,24 +42,22 @@ const settingsVersion = 1
 
 // settingsFile is network.json.
 type settingsFile struct {
-	Version   int      `json:"version"`
-	Name      string   `json:"name"`
-	NetworkID hexBytes `json:"network_id"`
-	PSK       hexBytes `json:"psk"`
-	MTU       int      `json:"mtu"`
-	IPv6      string   `json:"ipv6"`
-
-	Pools []token.Pool `json:"pools"`
-	IPAM  string       `json:"ipam"`
-
-	Bridge       string   `json:"bridge"`
-	BridgeOwned  bool     `json:"bridge_owned"`
-	Advertise    []string `json:"advertise"`
-	Seeds        []string `json:"seeds"`
-	NodeName     string   `json:"node_name"`
-	Created      bool     `json:"created"`
-	PrivateKey   hexBytes `json:"private_key"`
-	LastInstance uint64   `json:"last_instance"`
+	Version      int          `json:"version"`
+	Name         string       `json:"name"`
+	NetworkID    hexBytes     `json:"network_id"`
+	PSK          hexBytes     `json:"psk"`
+	MTU          int          `json:"mtu"`
+	IPv6         string       `json:"ipv6"`
+	Pools        []token.Pool `json:"pools"`
+	IPAM         string       `json:"ipam"`
+	Bridge       string       `json:"bridge"`
+	BridgeOwned  bool         `json:"bridge_owned"`
+	Advertise    []string     `json:"advertise"`
+	Seeds        []string     `json:"seeds"`
+	NodeName     string       `json:"node_name"`
+	Created      bool         `json:"created"`
+	PrivateKey   hexBytes     `json:"private_key"`
+	LastInstance uint64       `json:"last_instance"`
 }
 
 // hexBytes is hexadecimal digits in JSON.

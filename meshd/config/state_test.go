@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"meshnet/meshd/session"
+	"meshnet/meshd/token"
 )
 
 func openTest(t *testing.T) *State {
@@ -36,6 +37,11 @@ func settings(t *testing.T, name string) Settings {
 		Name: name, NetworkID: [16]byte{1}, PSK: [32]byte{2}, MTU: 1500, IPv6: netip.MustParsePrefix("fd00:1::/48"),
 		Bridge: "mesh0", BridgeOwned: true, Advertise: []string{"a:1"}, Seeds: []string{"b:1", "c:1"}, NodeName: "web-1",
 		Created: true, Identity: identity, LastInstance: 1<<63 + 1,
+		Pools: []token.Pool{
+			{Prefix: token.DefaultPool(), BlockBits: 26, Gateway: netip.MustParseAddr("10.77.0.1"), Exclude: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")}},
+			{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+		},
+		IPAM: token.IPAM{Endpoints: []string{"e:1"}, Prefix: "/x/", TLS: true, User: "u", Password: "p@/", CA: "/ca", Cert: "/c", Key: "/k"},
 	}
 }
 
@@ -49,7 +55,7 @@ func save(t *testing.T, s *State, n Settings) {
 func TestSaveLoad(t *testing.T) {
 	s := openTest(t)
 	b, a := settings(t, "b"), settings(t, "a")
-	b.Advertise, b.Seeds = nil, nil
+	b.Advertise, b.Seeds, b.Pools, b.IPAM = nil, nil, nil, token.IPAM{}
 	for _, n := range []Settings{b, a} {
 		save(t, s, n)
 		if got, err := s.Load(n.Name); err != nil || !reflect.DeepEqual(got, n) {
@@ -113,6 +119,9 @@ func TestLoadCorrupt(t *testing.T) {
 		{"bad prefix", replace(`fd00:1::/48`, `fd00:1::/148`), "ipv6"},
 		{"bad MTU", replace(`"mtu": 1500`, `"mtu": 15`), "MTU 15"},
 		{"bad bridge", replace(`"bridge": "mesh0"`, `"bridge": ""`), "bridge"},
+		{"bad pool", replace(`"prefix": "192.0.2.0/24"`, `"prefix": "192.0.2.1/24"`), "did you mean 192.0.2.0/24"},
+		{"overlapping pools", replace(`192.0.2.0/24`, `10.77.4.0/24`), "overlap"},
+		{"bad engine", replace(`"ipam": "etcds`, `"ipam": "consul`), "ipam: it is neither"},
 		{"bad seed", replace(`"b:1"`, `"b"`), "endpoint"},
 	} {
 		if err := os.WriteFile(s.settingsPath("a"), []byte(tt.text), 0o600); err != nil {

@@ -139,6 +139,22 @@ func ParseIPAM(s string) (IPAM, error) {
 	return m, m.Check()
 }
 
+// With returns m, which is a network's, with what lets one host in: local, the same etcd as that host names it, or the zero
+// IPAM if nothing is needed.
+func (m IPAM) With(local IPAM) (IPAM, error) {
+	if local.Engine() == Raft {
+		return m, nil
+	}
+	if m.Engine() == Raft {
+		return IPAM{}, errors.New("the network's blocks are handed out by its members, not by etcd")
+	}
+	if local.Prefix != "" && local.Prefix != m.Prefix {
+		return IPAM{}, fmt.Errorf("the network's keys in etcd begin with %q, not %q", m.Prefix, local.Prefix)
+	}
+	local.Prefix, local.TLS = m.Prefix, m.TLS || local.TLS
+	return local, nil
+}
+
 // parseUser reads what is before the '@'.
 func (m *IPAM) parseUser(s string) error {
 	user, password, _ := strings.Cut(s, ":")
