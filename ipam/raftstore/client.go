@@ -1,0 +1,305 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/ipam/registry"
+)
+
+const (
+	maxAsked = 4                      // members, besides the known servers, who are asked at once for the leader
+	pauseMin = 100 * time.Millisecond // between two attempts of one command; doubles up to pauseMax
+	pauseMax = time.Second
+)
+
+// Do implements ipam.BlockStore. While a new leader may still be found it waits, up to Timing.Patience.
+func (s *Store) Do(ctx context.Context, c registry.Command) (registry.Result, error) {
+	var last error
+	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
+		if err := s.conflict(); err != nil {
+			return registry.Result{}, err
+		}
+		result, done, err := s.attempt(ctx, c)
+		if done {
+			return result, err
+		}
+		if err != nil {
+			last = err
+		}
+		if ctx.Err() != nil || s.ctx.Err() != nil || s.givenUp() {
+			return registry.Result{}, s.noStore(last)
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-ctx.Done():
+			return registry.Result{}, s.noStore(last)
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// attempt gives c to the leader. If done is false, c was not and will not be applied, and another attempt may succeed.
+func (s *Store) attempt(ctx context.Context, c registry.Command) (result registry.Result, done bool, err error) {
+	leader, ok := s.leader()
+	if !ok {
+		s.seek(ctx)
+		if leader, ok = s.leader(); !ok {
+			return result, false, nil
+		}
+	}
+	if leader == s.cfg.Self {
+		v, _ := s.current()
+		if v == nil {
+			return result, false, nil
+		}
+		result, applied, err := v.propose(c, s.cfg.Timing.RPC)
+		if err == nil {
+			s.heard(leader)
+		} else if applied {
+			err = fmt.Errorf("%w: this node stopped leading; the command may still be decided: %w", ipam.ErrNoStore, err)
+		}
+		return result, applied, err
+	}
+	return s.forward(ctx, leader, c)
+}
+
+// forward asks leader to decide c; see attempt.
+func (s *Store) forward(ctx context.Context, leader [32]byte, c registry.Command) (result registry.Result, done bool, err error) {
+	_, m := s.current()
+	body, err := c.Append(m.Registry.append(nil))
+	if err != nil {
+		return result, true, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.RPC+s.cfg.Timing.Ask)
+	defer cancel()
+	st, answer, sent, err := s.ask(ctx, leader, kindDo, body)
+	switch {
+	case err != nil && sent:
+		s.missed(leader)
+		return result, true, fmt.Errorf("%w: the leader %s took the command and did not answer, it may still be decided: %w",
+			ipam.ErrNoStore, s.name(leader), err)
+	case err != nil:
+		s.missed(leader)
+		return result, false, fmt.Errorf("asking the leader %s: %w", s.name(leader), err)
+	case st == statusUnknown:
+		return result, true, fmt.Errorf("%w: the command may still be decided: %s", ipam.ErrNoStore, answer)
+	case st == statusRefused:
+		return result, true, fmt.Errorf("%w: %s refused: %s", ipam.ErrNoStore, s.name(leader), answer)
+	case st == statusElsewhere:
+		theirs, _, err := parseStanding(answer)
+		s.missed(leader)
+		if err == nil {
+			s.observe(leader, theirs)
+		}
+		return result, false, err
+	}
+	if result, err = registry.ParseResult(answer); err != nil {
+		return result, true, fmt.Errorf("%w: the answer of %s: %w", ipam.ErrNoStore, s.name(leader), err)
+	}
+	s.heard(leader)
+	return result, true, nil
+}
+
+// ask sends one request to node. sent says that node may have got it.
+func (s *Store) ask(ctx context.Context, node [32]byte, k kind, body []byte) (st status, answer []byte, sent bool, err error) {
+	dialing, cancel := context.WithTimeout(ctx, s.cfg.Timing.Ask)
+	c, err := s.cfg.Streams.Dial(dialing, node, Protocol)
+	cancel()
+	if err != nil {
+		return 0, nil, false, err
+	}
+	defer c.Close()
+	for _, end := range []context.Context{ctx, s.ctx} {
+		defer context.AfterFunc(end, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	}
+	if err := writeMessage(c, byte(k), body); err != nil {
+		return 0, nil, true, err
+	}
+	first, answer, err := readMessage(c, maxResponse)
+	if err == nil && first > byte(statusRefused) {
+		err = fmt.Errorf("%w: unknown status %d", errMessage, first)
+	}
+	return status(first), answer, true, err
+}
+
+// hello exchanges standings with node.
+func (s *Store) hello(ctx context.Context, node [32]byte) (standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Ask)
+	defer cancel()
+	ours := s.standing()
+	st, answer, _, err := s.ask(ctx, node, kindHello, ours.append(nil))
+	if err == nil && st != statusOK {
+		err = errors.New(string(answer))
+	}
+	if err != nil {
+		return standing{}, err
+	}
+	theirs, _, err := parseStanding(answer)
+	if err == nil {
+		s.observe(node, theirs)
+	}
+	return theirs, err
+}
+
+// seek asks the servers, and some members, who leads. It returns when one of them led to a leader or all have answered.
+func (s *Store) seek(ctx context.Context) {
+	select {
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
+	case <-ctx.Done():
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answered := make(map[[32]byte]struct{})
+	for _, node := range s.whomToAsk() {
+		wg.Go(func() {
+			if _, err := s.hello(ctx, node); err != nil {
+				return
+			}
+			mu.Lock()
+			answered[node] = struct{}{}
+			mu.Unlock()
+			if _, ok := s.leader(); ok {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	s.mu.Lock()
+	s.answered = answered
+	s.mu.Unlock()
+}
+
+// whomToAsk returns the known servers and some other alive members.
+func (s *Store) whomToAsk() [][32]byte {
+	var nodes, others [][32]byte
+	dead := make(map[[32]byte]bool)
+	servers := s.servers()
+	for _, m := range s.cfg.Members() {
+		dead[m.ID] = !m.Alive
+		known := slices.ContainsFunc(servers, func(v member) bool { return v.server.node == m.ID })
+		if m.Alive && !known && m.ID != s.cfg.Self {
+			others = append(others, m.ID)
+		}
+	}
+	for _, v := range servers {
+		if v.server.node != s.cfg.Self && !dead[v.server.node] {
+			nodes = append(nodes, v.server.node)
+		}
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	return append(nodes, others[:min(len(others), maxAsked)]...)
+}
+
+// greet tells members that are new how this server stands, so that two registries find each other and clients find
+// servers. Only servers do: they are few.
+func (s *Store) greet() {
+	v, _ := s.current()
+	if v == nil {
+		return
+	}
+	var wg sync.WaitGroup
+	for _, m := range s.cfg.Members() {
+		s.mu.Lock()
+		known := s.greeted[m.ID] == m.Instance && m.Instance != 0
+		s.mu.Unlock()
+		if known || !m.Alive || m.ID == s.cfg.Self {
+			continue
+		}
+		wg.Go(func() {
+			if _, err := s.hello(s.ctx, m.ID); err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.greeted[m.ID] = m.Instance
+			s.mu.Unlock()
+		})
+	}
+	wg.Wait()
+}
+
+// View implements ipam.BlockStore. A client asks the leader, or any server.
+func (s *Store) View(ctx context.Context) (registry.State, error) {
+	v, m := s.current()
+	if v != nil {
+		if state, err := v.fsm.load(); !errors.Is(err, registry.ErrEmpty) {
+			return state, err
+		}
+	}
+	if len(s.servers()) == 0 {
+		s.seek(ctx)
+	}
+	last := errors.New("no server is known")
+	var nodes [][32]byte
+	if leader, ok := s.leader(); ok {
+		nodes = append(nodes, leader)
+	}
+	for _, server := range s.servers() {
+		nodes = append(nodes, server.server.node)
+	}
+	for _, node := range nodes {
+		if node == s.cfg.Self {
+			continue
+		}
+		st, answer, _, err := s.ask(ctx, node, kindView, m.Registry.append(nil))
+		if err == nil && st == statusOK {
+			records, err := registry.Restore(answer)
+			if err != nil {
+				return registry.State{}, fmt.Errorf("the registry as %s has it: %w", s.name(node), err)
+			}
+			return registry.Load(records)
+		}
+		if err != nil {
+			last = err
+		}
+	}
+	return registry.State{}, fmt.Errorf("%w: reading the registry: %w", ipam.ErrNoStore, last)
+}
+
+// noStore explains why nobody decides; last is the last attempt's error, or nil.
+func (s *Store) noStore(last error) error {
+	var parts []string
+	s.mu.Lock()
+	failure, trouble, answered := s.failure, s.trouble, s.answered
+	s.mu.Unlock()
+	var voters, up []string
+	for _, m := range s.servers() {
+		if !m.voter {
+			continue
+		}
+		voters = append(voters, s.name(m.server.node))
+		if _, ok := answered[m.server.node]; ok || m.server.node == s.cfg.Self {
+			up = append(up, s.name(m.server.node))
+		}
+	}
+	switch {
+	case len(voters) == 0:
+		parts = append(parts, "no server of the registry has been found")
+	case len(up) < len(voters)/2+1:
+		parts = append(parts, fmt.Sprintf("%d of the %d voters (%s) can be reached from here, %d are needed", len(up),
+			len(voters), strings.Join(voters, ", "), len(voters)/2+1))
+	default:
+		parts = append(parts, fmt.Sprintf("the voters (%s) have not agreed on a leader", strings.Join(voters, ", ")))
+	}
+	if !trouble.IsZero() {
+		parts = append(parts, "for "+time.Since(trouble).Round(time.Second).String())
+	}
+	err := fmt.Errorf("%w: %s", ipam.ErrNoStore, strings.Join(parts, " "))
+	for _, cause := range []error{failure, last} {
+		if cause != nil {
+			err = fmt.Errorf("%w; %w", err, cause)
+		}
+	}
+	return err
+}

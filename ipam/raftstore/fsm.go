@@ -1,0 +1,112 @@
+package raftstore
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"meshnet/ipam/registry"
+)
+
+// fsm is the registry's records behind raft's log. Each entry is one encoded command.
+type fsm struct {
+	mu      sync.Mutex
+	records *registry.Map
+	index   uint64 // of the last entry applied
+
+	removedAt uint64            // index for which removedIs holds
+	removedIs map[[32]byte]bool // see removed
+}
+
+func newFSM() *fsm { return &fsm{records: new(registry.Map)} }
+
+// Apply implements raft.FSM. It returns a registry.Result, or an error for an entry that nobody could have made.
+func (f *fsm) Apply(entry *raft.Log) any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.index = entry.Index
+	command, err := registry.ParseCommand(entry.Data)
+	if err != nil {
+		return fmt.Errorf("entry %d of the log: %w", entry.Index, err)
+	}
+	return registry.Apply(f.records, command)
+}
+
+// Snapshot implements raft.FSM.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return fsmSnapshot(f.encode()), nil }
+
+// encode returns all records in the registry's encoding.
+func (f *fsm) encode() []byte {
+	f.mu.Lock()
+	records := f.records.Clone()
+	f.mu.Unlock()
+	return records.Snapshot(nil)
+}
+
+// Restore implements raft.FSM.
+func (f *fsm) Restore(snapshot io.ReadCloser) error {
+	b, err := io.ReadAll(snapshot)
+	if err != nil {
+		return fmt.Errorf("reading a snapshot: %w", err)
+	}
+	records, err := registry.Restore(b)
+	if err != nil {
+		return fmt.Errorf("restoring a snapshot: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records, f.removedIs = records, nil
+	return nil
+}
+
+// load returns the state in plain form.
+func (f *fsm) load() (registry.State, error) {
+	f.mu.Lock()
+	records := f.records.Clone()
+	f.mu.Unlock()
+	return registry.Load(records)
+}
+
+// empty reports whether there is no registry yet.
+func (f *fsm) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.records.Len() == 0
+}
+
+// removed returns the nodes that were removed and not admitted again. It is not to be modified.
+func (f *fsm) removed() map[[32]byte]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.removedIs != nil && f.removedAt == f.index {
+		return f.removedIs
+	}
+	state, err := registry.Load(f.records)
+	if err != nil {
+		return nil
+	}
+	f.removedIs, f.removedAt = make(map[[32]byte]bool), f.index
+	for id, node := range state.Nodes {
+		if node.Removed {
+			f.removedIs[id] = true
+		}
+	}
+	return f.removedIs
+}
+
+// fsmSnapshot is an encoded snapshot.
+type fsmSnapshot []byte
+
+// Persist implements raft.FSMSnapshot.
+func (s fsmSnapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := sink.Write(s); err != nil {
+		_ = sink.Cancel() // the error of Write says more
+		return err
+	}
+	return sink.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (fsmSnapshot) Release() {}

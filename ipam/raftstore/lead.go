@@ -1,0 +1,290 @@
+package raftstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"meshnet/ipam/registry"
+)
+
+const (
+	// maxLag is how many entries a copy may lack and still be given a vote: it has them within a moment.
+	maxLag        = 64
+	changeTimeout = 10 * time.Second // for a change of the configuration to be taken up by the leader
+)
+
+// leadership is what a leader knows of its servers, from its election on.
+type leadership struct {
+	store *Store
+	v     *server
+	began time.Time
+
+	heard   map[serverID]time.Time // last answer
+	seen    map[serverID]standing  // that answer
+	lost    map[serverID]bool      // it has less than it once had, or is another incarnation now
+	expired time.Time              // last OpExpireNodes
+}
+
+// lead looks after the registry and its servers whenever v leads, until v stops.
+func (s *Store) lead(v *server) {
+	defer close(v.leading)
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	go func() { // ends with ctx
+		select {
+		case <-v.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	timer := time.NewTicker(s.cfg.Timing.Plan)
+	defer timer.Stop()
+	var l *leadership
+	for {
+		select {
+		case <-v.stop:
+			return
+		case <-v.raft.LeaderCh():
+			s.signal()
+		case <-timer.C:
+		}
+		if v.raft.State() != raft.Leader {
+			l = nil
+			continue
+		}
+		if l == nil {
+			s.log.Info("leading the block store", "term", v.raft.CurrentTerm())
+			l = &leadership{store: s, v: v, began: time.Now(), heard: make(map[serverID]time.Time),
+				seen: make(map[serverID]standing), lost: make(map[serverID]bool), expired: time.Now()}
+		}
+		l.round(ctx)
+	}
+}
+
+// round does what is due. The time it takes is bounded by those of questions and changes.
+func (l *leadership) round(ctx context.Context) {
+	s := l.store
+	if s.conflict() != nil || !l.begin() {
+		return
+	}
+	if now := time.Now(); now.Sub(l.expired) >= s.cfg.Timing.Expire {
+		l.expired = now
+		result, _, err := l.v.propose(registry.Command{Op: registry.OpExpireNodes}, s.cfg.Timing.RPC)
+		if err != nil {
+			s.log.Debug("looking for dead nodes", "err", err)
+		}
+		for _, node := range result.Removed {
+			s.log.Warn("removed a dead node", "peer", node.Short())
+		}
+	}
+	servers, index, committed := l.v.configuration()
+	l.poll(ctx, servers)
+	if !committed {
+		return // the change before has not been agreed yet
+	}
+	l.dismiss(ctx, servers)
+	l.act(ctx, plan(time.Now(), planTimes{s.cfg.Timing.Stable, s.cfg.Timing.Replace, s.cfg.Timing.Shrink}, l.planServers(servers),
+		l.planNodes(servers)), index)
+}
+
+// begin makes the registry if there is none yet, and reports whether there is one.
+func (l *leadership) begin() bool {
+	if !l.v.fsm.empty() {
+		return true
+	}
+	s := l.store
+	if l.v.raft.Barrier(s.cfg.Timing.RPC).Error() != nil || !l.v.fsm.empty() {
+		return !l.v.fsm.empty()
+	}
+	if !s.cfg.Bootstrap {
+		return false
+	}
+	c := s.cfg.Init
+	c.Op, c.Registry, c.Node = registry.OpInit, l.v.registry.ID, s.cfg.Self
+	result, _, err := l.v.propose(c, s.cfg.Timing.RPC)
+	if err == nil {
+		err = result.Err()
+	}
+	if err != nil {
+		s.note(err)
+		return false
+	}
+	s.log.Info("made the IPv4 registry", "registry", l.v.registry.ID)
+	return true
+}
+
+// poll asks the servers how they stand.
+func (l *leadership) poll(ctx context.Context, servers []member) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, m := range servers {
+		if m.server == l.v.id {
+			continue
+		}
+		wg.Go(func() {
+			theirs, err := l.store.hello(ctx, m.server.node)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				l.polled(m.server, theirs)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// polled takes in an answer. A server that has less than it had, as when its disk was set back to a snapshot, counts for
+// commits that it has forgotten: it must not go on under its name. Nor will it, if its node has another incarnation now.
+func (l *leadership) polled(server serverID, theirs standing) {
+	before := l.seen[server]
+	switch {
+	case theirs.registry != l.v.registry:
+		return
+	case theirs.incarnation != server.incarnation || theirs.lastIndex < before.applied:
+		l.lost[server] = true
+		return
+	}
+	l.seen[server], l.heard[server] = theirs, time.Now()
+}
+
+func (l *leadership) planServers(servers []member) []planServer {
+	left := make(map[[32]byte]bool)
+	for _, m := range l.store.cfg.Members() {
+		left[m.ID] = m.Left
+	}
+	removed := l.v.fsm.removed()
+	out := make([]planServer, 0, len(servers))
+	for _, m := range servers {
+		p := planServer{server: m.server, voter: m.voter, leader: m.server == l.v.id, heard: l.heard[m.server]}
+		if p.heard.IsZero() {
+			p.heard = l.began
+		}
+		if p.leader {
+			p.heard = time.Now()
+		} else {
+			p.gone = l.lost[m.server] || left[m.server.node] || removed[m.server.node]
+			_, answers := l.seen[m.server]
+			p.ready = answers && time.Since(p.heard) < 2*l.store.cfg.Timing.Plan+l.store.cfg.Timing.Ask &&
+				l.seen[m.server].lastIndex+maxLag >= l.v.raft.LastIndex()
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// planNodes returns the alive members that are no servers and may become ones.
+func (l *leadership) planNodes(servers []member) []planNode {
+	removed := l.v.fsm.removed()
+	isServer := map[[32]byte]bool{l.store.cfg.Self: true}
+	for _, m := range servers {
+		isServer[m.server.node] = true
+	}
+	var out []planNode
+	for _, m := range l.store.cfg.Members() {
+		if m.Alive && !isServer[m.ID] && !removed[m.ID] {
+			out = append(out, planNode{m.ID, m.Since})
+		}
+	}
+	return out
+}
+
+// dismiss tells former servers that they are none any more. The configuration servers is agreed.
+func (l *leadership) dismiss(ctx context.Context, servers []member) {
+	s := l.store
+	s.mu.Lock()
+	former := s.former
+	s.former = nil
+	s.mu.Unlock()
+	for _, server := range former {
+		current := false
+		for _, m := range servers {
+			current = current || m.server == server
+		}
+		if current || l.v.raft.VerifyLeader().Error() != nil {
+			continue
+		}
+		ours := s.standing()
+		asking, cancel := context.WithTimeout(ctx, s.cfg.Timing.Ask)
+		st, answer, _, err := s.ask(asking, server.node, kindDismiss, binary.BigEndian.AppendUint64(ours.append(nil), server.incarnation))
+		cancel()
+		if err == nil && st == statusRefused {
+			err = errors.New(string(answer))
+		}
+		if err != nil {
+			s.log.Debug("dismissing a server", "peer", short(server.node), "err", err)
+		}
+	}
+}
+
+// act makes one change to the configuration of entry index, if that is still the latest.
+func (l *leadership) act(ctx context.Context, do step, index uint64) {
+	r, s := l.v.raft, l.store
+	target := do.server.raftServer(raft.Voter)
+	var err error
+	switch do.kind {
+	case stepNone:
+		return
+	case stepEnlist:
+		var server serverID
+		if server, err = l.enlist(ctx, do.server.node); err == nil {
+			target = server.raftServer(raft.Nonvoter)
+			err = r.AddNonvoter(target.ID, target.Address, index, changeTimeout).Error()
+		}
+	case stepPromote:
+		err = r.AddVoter(target.ID, target.Address, index, changeTimeout).Error()
+	case stepDemote:
+		err = r.DemoteVoter(target.ID, index, changeTimeout).Error()
+	case stepRemove:
+		if err = r.RemoveServer(target.ID, index, changeTimeout).Error(); err == nil {
+			s.dismissLater(do.server)
+		}
+	}
+	name := s.name(do.server.node)
+	if err != nil {
+		s.log.Info("could not change the servers of the block store", "change", do.kind.String(), "server", name, "err", err)
+		return
+	}
+	s.log.Info("changed the servers of the block store", "change", do.kind.String(), "server", name, "why", do.why)
+}
+
+// enlist asks node to become a copy and returns the server that it is now.
+func (l *leadership) enlist(ctx context.Context, node [32]byte) (serverID, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.store.cfg.Timing.RPC)
+	defer cancel()
+	ours := l.store.standing()
+	st, answer, _, err := l.store.ask(ctx, node, kindEnlist, ours.append(nil))
+	switch {
+	case err != nil:
+		return serverID{}, err
+	case st == statusElsewhere:
+		if theirs, _, err := parseStanding(answer); err == nil {
+			l.store.observe(node, theirs)
+		}
+		return serverID{}, errors.New("it follows another registry")
+	case st != statusOK:
+		return serverID{}, errors.New(string(answer))
+	case len(answer) != 8:
+		return serverID{}, errMessage
+	}
+	return serverID{node, binary.BigEndian.Uint64(answer)}, nil
+}
+
+// dismissLater has a leader look in its next round whether server knows that it is none any more.
+func (s *Store) dismissLater(server serverID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspect(server)
+}
+
+// suspect is dismissLater with s.mu held.
+func (s *Store) suspect(server serverID) {
+	if len(s.former) < maxServers && !slices.Contains(s.former, server) {
+		s.former = append(s.former, server)
+	}
+}

@@ -1,0 +1,177 @@
+package raftstore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"meshnet/ipam/registry"
+)
+
+// snapshot policy: entries are small and few, so the log stays short and a restart quick.
+const (
+	snapshotThreshold = 1024
+	snapshotInterval  = 2 * time.Minute
+	trailingLogs      = 1024
+	logCacheSize      = 512
+)
+
+// server is this node's part in raft from start to stop.
+type server struct {
+	id       serverID
+	registry identity
+	raft     *raft.Raft
+	fsm      *fsm
+	guard    *guard
+	layer    *layer
+	started  time.Time
+	stop     chan struct{} // closed by Store.stopServer; ends lead
+	leading  chan struct{} // closed when lead has ended
+}
+
+// raftConfig returns raft's configuration for this node.
+func (s *Store) raftConfig(id serverID) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(id.String())
+	c.HeartbeatTimeout = s.cfg.Timing.Heartbeat
+	c.ElectionTimeout = s.cfg.Timing.Election
+	c.LeaderLeaseTimeout = s.cfg.Timing.Lease
+	c.CommitTimeout = s.cfg.Timing.Commit
+	c.SnapshotThreshold = snapshotThreshold
+	c.SnapshotInterval = snapshotInterval
+	c.TrailingLogs = trailingLogs
+	c.ShutdownOnRemove = false // Store stops it
+	c.NoLegacyTelemetry = true
+	c.Logger = s.raftLog
+	return c
+}
+
+// startServer runs raft as m says. s.life is held. With Founding it makes the log
+// that starts the registry; otherwise the log must not be empty, unless fresh.
+func (s *Store) startServer(m memo, fresh bool) (*server, error) {
+	opened, err := s.disk.open(s.raftLog)
+	if err != nil {
+		return nil, err
+	}
+	if !m.Founding && !fresh {
+		if data, err := raft.HasExistingState(opened.log, opened.stable, opened.snapshots); err != nil || !data {
+			return nil, errors.Join(cmp.Or(err, errNoData), opened.close())
+		}
+	}
+	v := &server{id: serverID{s.cfg.Self, m.Incarnation}, registry: m.Registry, fsm: newFSM(), started: time.Now(),
+		stop: make(chan struct{}), leading: make(chan struct{})}
+	v.layer = newLayer(s.cfg.Streams, m.Registry, v.id)
+	v.guard = &guard{stores: opened, cut: func(cause error) {
+		v.layer.Close()
+		s.serverFailed(v, cause)
+	}}
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: v.layer,
+		Logger: s.raftLog,
+		// Each call has a stream of its own, which costs nothing on a QUIC connection. A pool would keep streams whose
+		// connection has ended for being idle, and votes would be asked for on them.
+		MaxPool: 0,
+		Timeout: s.cfg.Timing.RPC,
+	})
+	if v.raft, err = s.startRaft(v, m, transport); err != nil {
+		return nil, errors.Join(err, transport.Close(), v.layer.Close(), opened.close())
+	}
+	return v, nil
+}
+
+func (s *Store) startRaft(v *server, m memo, transport raft.Transport) (*raft.Raft, error) {
+	config := s.raftConfig(v.id)
+	if m.Founding {
+		alone := raft.Configuration{Servers: []raft.Server{v.id.raftServer(raft.Voter)}}
+		err := raft.BootstrapCluster(config, v.guard, v.guard, v.guard.snapshots, transport, alone)
+		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+			return nil, fmt.Errorf("making the registry: %w", err)
+		}
+		m.Founding = false
+		if err := s.disk.writeMemo(m); err != nil {
+			return nil, fmt.Errorf("making the registry: %w", err)
+		}
+		s.setMemo(m)
+	}
+	cache, err := raft.NewLogCache(logCacheSize, v.guard)
+	if err != nil {
+		return nil, err
+	}
+	r, err := raft.NewRaft(config, v.fsm, cache, v.guard, v.guard.snapshots, transport)
+	if err != nil {
+		return nil, corrupt(v.guard.path, err)
+	}
+	return r, nil
+}
+
+// close ends raft and waits until it has ended. The layer goes first, so that nobody waits for a peer.
+func (v *server) close() error {
+	close(v.stop)
+	v.layer.Close()
+	err := v.raft.Shutdown().Error()
+	<-v.leading
+	return errors.Join(err, v.guard.close())
+}
+
+// role returns what v is in raft's present configuration.
+func (v *server) role(servers []member) role {
+	if v.raft.State() == raft.Leader {
+		return roleLeader
+	}
+	for _, m := range servers {
+		if m.server == v.id && m.voter {
+			return roleVoter
+		}
+	}
+	return roleCopy
+}
+
+// configuration returns the latest configuration and its index; committed says that it cannot be undone.
+func (v *server) configuration() (servers []member, index uint64, committed bool) {
+	future := v.raft.GetConfiguration()
+	if future.Error() != nil {
+		return nil, 0, false
+	}
+	for _, s := range future.Configuration().Servers {
+		if id, err := parseServerID(string(s.ID)); err == nil {
+			servers = append(servers, member{id, s.Suffrage == raft.Voter})
+		}
+	}
+	return servers, future.Index(), future.Index() <= v.raft.CommitIndex()
+}
+
+// leader returns the node that leads, as far as raft knows.
+func (v *server) leader() (node [32]byte, ok bool) {
+	_, id := v.raft.LeaderWithID()
+	server, err := parseServerID(string(id))
+	return server.node, err == nil
+}
+
+// lost reports whether a command that raft answered with err may still be applied.
+func lost(err error) bool {
+	return !errors.Is(err, raft.ErrNotLeader) && !errors.Is(err, raft.ErrEnqueueTimeout) &&
+		!errors.Is(err, raft.ErrLeadershipTransferInProgress)
+}
+
+// propose has c decided here. applied says whether c was or may be applied: if it is false, nothing happened.
+func (v *server) propose(c registry.Command, timeout time.Duration) (result registry.Result, applied bool, err error) {
+	c.Time = time.Now()
+	b, err := c.Append(nil)
+	if err != nil {
+		return result, false, err
+	}
+	future := v.raft.Apply(b, timeout)
+	if err := future.Error(); err != nil {
+		return result, lost(err), err
+	}
+	switch r := future.Response().(type) {
+	case registry.Result:
+		return r, true, nil
+	case error:
+		return result, true, r
+	}
+	return result, true, errMessage
+}
