@@ -83,6 +83,7 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 		return api.Network{}, err
 	}
 	if err := d.waitJoined(ctx, nw, r.NoWait); err != nil {
+		d.farewell(nw)
 		return api.Network{}, errors.Join(err, d.remove(nw))
 	}
 	return d.describe(ctx, nw)
@@ -110,21 +111,32 @@ func (d *daemon) waitJoined(ctx context.Context, nw *network, noWait bool) error
 }
 
 // Leave implements api.Backend.
-func (d *daemon) Leave(ctx context.Context, name string) error {
+func (d *daemon) Leave(_ context.Context, name string) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	nw, err := d.find(name)
 	if err != nil {
 		return err
 	}
-	if _, n, _ := d.snapshot(nw); n != nil {
-		ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
-		defer cancel()
-		if err := n.Leave(ctx); err != nil {
-			d.log.Warn("the other members could not be told", "network", name, "err", err)
-		}
+	if d.declared[name] {
+		return api.Errorf(api.Conflict, "network %s is in the configuration file, so it would be back after a restart; take it out "+
+			"there, restart meshd, and leave it then", name)
 	}
+	d.farewell(nw)
 	return d.remove(nw)
+}
+
+// farewell tells the other members that this one goes, as far as they can be reached.
+func (d *daemon) farewell(nw *network) {
+	s, n, _ := d.snapshot(nw)
+	if n == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, leaveTimeout)
+	defer cancel()
+	if err := n.Leave(ctx); err != nil {
+		d.log.Warn("the other members could not be told", "network", s.Name, "err", err)
+	}
 }
 
 // leaveTimeout is how long the goodbye to the other members may take.

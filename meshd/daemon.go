@@ -29,7 +29,8 @@ type daemon struct {
 	ctx   context.Context // of the networks' goroutines, which outlive the calls that start them
 	tasks sync.WaitGroup
 
-	unreadable error // what is wrong with the networks that could not be read at the start
+	declared   map[string]bool // the networks of the configuration file
+	unreadable error           // what is wrong with the networks that could not be read at the start
 
 	changes sync.Mutex // held while a network is made or removed, so that two calls cannot make the same one
 

@@ -15,6 +15,7 @@ func (d *daemon) declare(networks []config.Network) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	for _, want := range networks {
+		d.declared[want.Name] = true
 		if err := d.declareOne(want); err != nil {
 			return fmt.Errorf("network %s of the configuration file: %w", want.Name, err)
 		}

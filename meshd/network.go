@@ -209,7 +209,7 @@ func (d *daemon) erase(s settings) error {
 	return nil
 }
 
-// removeBridge removes the network's bridge if meshd made it and nothing is in it any more.
+// removeBridge removes the network's bridge if meshd made it.
 func removeBridge(s settings) error {
 	if !s.BridgeOwned {
 		return nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -99,9 +100,10 @@ func (n *Node) forgetStrangers(now time.Time, known map[session.NodeID]bool) {
 
 // checkMembers looks for what members must not share: a name, or the making of the network.
 func (n *Node) checkMembers(members []control.Member) {
+	warnings := make(map[string]string)
 	for _, c := range n.control.NameConflicts() {
-		n.warn("name "+c.Name, "hosts "+c.Members[0].ID.Short()+" and "+c.Members[1].ID.Short()+" are both called "+c.Name+
-			": give one of them another name (meshd --name)")
+		warnings[memberWarning+c.Name] = "hosts " + c.Members[0].ID.Short() + " and " + c.Members[1].ID.Short() + " are both called " +
+			c.Name + ": give one of them another name (meshd --name)"
 	}
 	var creators []string
 	for _, m := range members {
@@ -111,9 +113,19 @@ func (n *Node) checkMembers(members []control.Member) {
 	}
 	if len(creators) > 1 {
 		slices.Sort(creators)
-		n.warn("created", "hosts "+strings.Join(creators, " and ")+" both created the network: only one may (create = true)")
+		warnings[memberWarning+"created"] = "hosts " + strings.Join(creators, " and ") + " both created the network: only one may " +
+			"(create = true)"
+	}
+	maps.DeleteFunc(n.state.warnings, func(subject, _ string) bool {
+		return strings.HasPrefix(subject, memberWarning) && warnings[subject] == ""
+	})
+	for subject, text := range warnings {
+		n.warn(subject, text)
 	}
 }
+
+// memberWarning begins the subjects of warnings that end with their cause.
+const memberWarning = "members: "
 
 // usable returns the endpoints that may be tried: none inside the overlay, which would carry the mesh by itself.
 func (n *Node) usable(endpoints []netip.AddrPort) []netip.AddrPort {
