@@ -70,7 +70,7 @@ func addBridge(name string, mtu int, mac [6]byte) error {
 	return nil
 }
 
-// Attach makes the TAP device a port of the bridge; it leaves the bridge that it is in.
+// Attach makes the TAP device a port of the bridge, and sets it up; it leaves the bridge that it is in.
 func Attach(tap, bridge string) error {
 	if err := attachPort(tap, bridge); err != nil {
 		return fmt.Errorf("attaching %s to bridge %s: %w", tap, bridge, err)
@@ -90,10 +90,12 @@ func attachPort(tap, bridge string) error {
 	if err != nil {
 		return err
 	}
-	if port.Attrs().MasterIndex == master.Attrs().Index {
-		return nil
+	if port.Attrs().MasterIndex != master.Attrs().Index {
+		if err := netlink.LinkSetMaster(port, master); err != nil {
+			return needsAdmin(err)
+		}
 	}
-	return needsAdmin(netlink.LinkSetMaster(port, master))
+	return setUp(port)
 }
 
 // RemoveBridge removes the bridge; that there is none is not an error. What is still in it loses it, and nothing else.
