@@ -33,7 +33,13 @@ func Listen(path, group string) (net.Listener, error) {
 	return l, nil
 }
 
+// maxSocketPath is the longest path of a Unix socket, in bytes: sun_path less its zero (include/uapi/linux/un.h).
+const maxSocketPath = 107
+
 func listen(path, group string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the path has %d bytes, a Unix socket's has at most %d; choose a shorter one", len(path), maxSocketPath)
+	}
 	gid, err := lookupGroup(group)
 	if err != nil {
 		return nil, err
