@@ -27,7 +27,6 @@ install: ## install what build made; PREFIX, DESTDIR, CNIDIR, UNITDIR, SYSCONFDI
 	install -m 755 bin/cni-meshnet '$(DESTDIR)$(CNIDIR)'
 	sed 's|@PREFIX@|$(PREFIX)|' init/meshd.service > '$(DESTDIR)$(UNITDIR)/meshd.service'
 	chmod 644 '$(DESTDIR)$(UNITDIR)/meshd.service'
-	install -d '$(DESTDIR)$(SYSCONFDIR)'
 	install -d -m 700 '$(DESTDIR)$(SYSCONFDIR)/meshnet'
 
 deps: ## install the Debian packages that demo and test use, if one is missing
