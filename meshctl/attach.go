@@ -29,7 +29,7 @@ func attachCommand(c *cli) *cobra.Command {
 ` + footer,
 		Example: `  ip netns add web && meshctl attach --netns /run/netns/web --container web
   meshctl attach --pid "$(machinectl show -p Leader --value web)" --container web --ifname mesh0 home`,
-		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args: checked(cobra.MatchAll(networkNames, cobra.MaximumNArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkTarget(cmd, r); err != nil {
 				return err
@@ -80,20 +80,41 @@ func detachCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl detach --container web`,
-		Args:    checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args:    checked(cobra.MatchAll(networkNames, cobra.MaximumNArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkNames(r); err != nil {
 				return err
 			}
 			r.Network, r.Source = optional(args), api.SourceManual
+			others := otherInterfaces(cmd.Context(), c.client(), r)
 			if err := attach.Del(cmd.Context(), c.client(), r); err != nil {
 				return fmt.Errorf("detaching %s/%s: %w", r.Container, r.IfName, err)
+			}
+			if len(others) > 0 {
+				fmt.Fprintf(c.stderr, "%s has no %s on the mesh; it has %s\n", r.Container, r.IfName, strings.Join(others, ", "))
 			}
 			return nil
 		},
 	}
 	targetFlags(cmd, &r)
 	return cmd
+}
+
+// otherInterfaces returns the interfaces that a container has if it lacks the one of the request. Whatever keeps meshd from
+// saying so, the detach says.
+func otherInterfaces(ctx context.Context, client *api.Client, r attach.Request) []string {
+	attachments, _ := client.Attachments(ctx, r.Network)
+	var others []string
+	for _, a := range attachments {
+		if a.Container != r.Container {
+			continue
+		}
+		if a.IfName == r.IfName {
+			return nil
+		}
+		others = append(others, a.IfName)
+	}
+	return others
 }
 
 // targetFlags are the flags that say which interface of which container.

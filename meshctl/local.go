@@ -17,7 +17,8 @@ func genkeyCommand(c *cli) *cobra.Command {
 		Use:   "genkey",
 		Short: "Print a new random key",
 		Long: `DESCRIPTION
-  Print 256 random bits in base64, for --psk-file and for psk and psk_file in meshd's configuration. Needs no meshd.
+  Print 256 random bits as 44 characters of base64, for --psk-file and for psk and psk_file in meshd's configuration.
+  Needs no meshd.
 
 ` + footer,
 		Example: `  (umask 077; meshctl genkey > home.psk)`,
@@ -39,7 +40,8 @@ func importCommand(c *cli) *cobra.Command {
 		Short: "Translate a configuration file of PeerVPN",
 		Long: `DESCRIPTION
   Print the configuration file for meshd that is equivalent to a peervpn.conf; "-" is standard input. What has no
-  equivalent stands in comments, with what replaces it. Needs no meshd. The output holds the network's key.
+  equivalent stands in comments, with what replaces it; so do options that PeerVPN does not have, with a warning on
+  standard error. Needs no meshd. The output holds the network's key.
 
 ` + footer,
 		Example: `  (umask 077; meshctl import /etc/peervpn/peervpn.conf > /etc/meshnet/meshd.toml)`,
@@ -54,9 +56,13 @@ func importCommand(c *cli) *cobra.Command {
 				defer f.Close()
 				in = f
 			}
-			text, err := config.ImportPeerVPN(in)
+			text, unknown, err := config.ImportPeerVPN(in)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if len(unknown) > 0 {
+				fmt.Fprintf(c.stderr, "warning: %s: not options of PeerVPN, and only comments in the output: %s\n",
+					args[0], printable(strings.Join(unknown, ", ")))
 			}
 			_, err = fmt.Fprint(c.stdout, text)
 			return err
@@ -90,7 +96,7 @@ func completionCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl completion bash > /etc/bash_completion.d/meshctl`,
-		Args:    checked(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)), ValidArgs: shells,
+		Args:    checked(cobra.MatchAll(cobra.OnlyValidArgs, cobra.ExactArgs(1))), ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			switch args[0] {

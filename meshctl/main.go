@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meshnet/meshd/api"
+	"meshnet/meshd/token"
 )
 
 // version is set by the build (-ldflags -X).
@@ -75,12 +77,64 @@ func oneLine(err error) string {
 	return printable(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 }
 
-// checked makes a usage error of what an argument check says.
+// checked makes a usage error of what an argument check says. Cobra counts arguments; here the one that is too much or
+// missing is named.
 func checked(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usagef("%w; usage: %s", err, cmd.UseLine())
+		err := check(cmd, args)
+		switch {
+		case err == nil:
+			return nil
+		case cmd.HasSubCommands():
+			return unknownCommand(cmd, args[0])
+		case errors.As(err, new(usageError)): // says it already
+		case len(args) == 0:
+			err = fmt.Errorf("%s is missing", strings.Fields(cmd.Use)[1])
+		default:
+			for n, arg := range args {
+				if check(cmd, args[:n]) == nil {
+					err = fmt.Errorf("%q is an argument too much", arg)
+				}
+			}
 		}
-		return nil
+		return usagef("%w; usage: %s", err, cmd.UseLine())
 	}
+}
+
+// networkNames says whether all arguments can be names of networks. It is the first check of several.
+func networkNames(_ *cobra.Command, args []string) error {
+	for _, name := range args {
+		if err := token.CheckName(name); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// unknownCommand is the error for a word that is none of cmd's subcommands.
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2 // edits
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = fmt.Sprintf("did you mean %s? ", strings.Join(near, " or "))
+	}
+	return usagef("unknown command %q; %ssee %s --help", word, hint, cmd.CommandPath())
+}
+
+// flagError is the usage error for a flag that is unknown or has a value that it cannot have. What package strconv says of
+// the value is for programmers.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		what := "it is not a whole number"
+		switch {
+		case number.Func == "ParseBool":
+			what = "it is not true or false"
+		case errors.Is(number, strconv.ErrRange):
+			what = "it is too large"
+		}
+		text = strings.Replace(text, number.Error(), what, 1)
+	}
+	return usagef("%s; see %s --help", text, cmd.CommandPath())
 }

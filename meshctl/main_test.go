@@ -34,7 +34,10 @@ func began() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }
 func now() time.Time { return began().Add(26*time.Hour + 3*time.Minute) }
 
 // daemon is an api.Backend that knows network home.
-type daemon struct{ requests []any }
+type daemon struct {
+	requests    []any
+	attachments []api.Attachment
+}
 
 func network() api.Network {
 	return api.Network{
@@ -113,7 +116,9 @@ func (d *daemon) Leases(context.Context, string) ([]api.Lease, error) {
 	}, nil
 }
 
-func (d *daemon) Attachments(context.Context, string) ([]api.Attachment, error) { return nil, nil }
+func (d *daemon) Attachments(context.Context, string) ([]api.Attachment, error) {
+	return d.attachments, nil
+}
 
 func (d *daemon) Attach(context.Context, api.AttachRequest) (api.Attachment, error) {
 	return api.Attachment{}, api.Errorf(api.Unavailable, "network home is starting")

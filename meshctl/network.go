@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -46,7 +48,7 @@ func createCommand(c *cli) *cobra.Command {
   NAME is 1 to 32 of a-z, 0-9 and '-'.
 
   Without --psk-file the network's key is random, which is best. With it, the key is the file's 64 hexadecimal digits or
-  43 characters of base64 (see meshctl genkey), or else made from the file's passphrase of 8 to 512 characters; hosts
+  44 characters of base64 (see meshctl genkey), or else made from the file's passphrase of 8 to 512 characters; hosts
   whose configuration file has the same name and PSK are in the same network.
 
   Others reach this host at the addresses of its interfaces. Behind a NAT, say with --endpoint where it forwards to.
@@ -64,6 +66,12 @@ func createCommand(c *cli) *cobra.Command {
 				if err := token.CheckMTU(r.MTU); err != nil {
 					return usageError{err}
 				}
+			}
+			if cmd.Flags().Changed("psk-file") && pskFile == "" {
+				return usagef("--psk-file: the name of the file is empty")
+			}
+			if err := checkMember(r.Bridge, r.Endpoints); err != nil {
+				return err
 			}
 			return c.create(cmd.Context(), r, pskFile)
 		},
@@ -83,6 +91,9 @@ func (c *cli) create(ctx context.Context, r api.CreateRequest, pskFile string) (
 	if pskFile != "" {
 		if r.PSK, err = c.secret(pskFile); err != nil {
 			return fmt.Errorf("reading the PSK: %w", err)
+		}
+		if strings.TrimSpace(r.PSK) == "" { // meshd would make a random one
+			return errors.New("reading the PSK: the PSK is empty")
 		}
 	}
 	created, err := c.client().Create(ctx, r)
@@ -108,6 +119,24 @@ func memberFlags(cmd *cobra.Command, bridge *string, endpoints *[]string) {
 	cmd.Flags().StringVar(bridge, "bridge", "", "put containers into bridge `ifname`; one that exists is used as it is\n"+
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
+}
+
+// checkMember says whether the flags of memberFlags are good.
+func checkMember(bridge string, endpoints []string) error {
+	if bridge != "" {
+		if err := token.CheckIfName(bridge); err != nil {
+			return usagef("--bridge: %w", err)
+		}
+	}
+	return checkEndpoints(endpoints)
+}
+
+// checkEndpoints says whether what --endpoint says is good.
+func checkEndpoints(endpoints []string) error {
+	if err := token.CheckEndpoints(endpoints); err != nil {
+		return usagef("--endpoint: %w", err)
+	}
+	return nil
 }
 
 // parsePrefix reads --ipv6.
@@ -152,10 +181,13 @@ func joinCommand(c *cli) *cobra.Command {
 		Example: `  meshctl network join --token-file token
   ssh a.example.net meshctl network token home | meshctl network join --token-file -
   meshctl network join meshnet1_AQRob21l…`,
-		Args: checked(cobra.MaximumNArgs(1)),
+		Args: checked(oneToken),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (file != "") {
 				return usagef("give either TOKEN or --token-file")
+			}
+			if err := checkMember(r.Bridge, r.Endpoints); err != nil {
+				return err
 			}
 			r.Token = optional(args)
 			return c.join(cmd.Context(), r, file)
@@ -167,22 +199,43 @@ func joinCommand(c *cli) *cobra.Command {
 	return cmd
 }
 
+// oneToken is the check of join's arguments. It does not show them.
+func oneToken(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("a token is one argument; put it in quotes, or use --token-file")
+	}
+	return nil
+}
+
 // join joins the network whose token r holds, or file if that is not "".
 func (c *cli) join(ctx context.Context, r api.JoinRequest, file string) (err error) {
 	if file != "" {
 		if r.Token, err = c.secret(file); err != nil {
 			return fmt.Errorf("reading the token: %w", err)
 		}
+		if strings.TrimSpace(r.Token) == "" {
+			return errors.New("reading the token: the token file is empty")
+		}
 	}
 	r.Token = strings.TrimSpace(r.Token)
-	if _, err := token.Parse(r.Token); err != nil {
+	t, err := token.Parse(r.Token)
+	if err != nil {
 		return err
+	}
+	before, err := c.client().Network(ctx, t.Name)
+	done := "joined"
+	if err == nil && before.ID == hex.EncodeToString(t.NetworkID[:]) {
+		done = "already a member of"
 	}
 	n, err := c.client().Join(ctx, r)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.stdout, "joined %s: bridge %s, prefix %v, %s\n", n.Name, n.Bridge, n.IPv6, peerCount(n))
+	peers := "no peer yet"
+	if n.Peers.Total > 0 {
+		peers = "peers " + peerCount(n)
+	}
+	_, err = fmt.Fprintf(c.stdout, "%s %s: bridge %s, prefix %v, %s\n", done, n.Name, n.Bridge, n.IPv6, peers)
 	return err
 }
 
@@ -218,7 +271,7 @@ func showCommand(c *cli) *cobra.Command {
   Print all that meshd knows of a network, but for its members (meshctl peers) and containers (meshctl leases).
 
 ` + footer,
-		Args:              checked(cobra.ExactArgs(1)),
+		Args:              checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))),
 		ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := c.client().Network(cmd.Context(), args[0])
@@ -246,8 +299,11 @@ func tokenCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl network token home | ssh b.example.net meshctl network join --token-file -`,
-		Args:    checked(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args:    checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkEndpoints(endpoints); err != nil {
+				return err
+			}
 			text, err := c.client().Token(cmd.Context(), args[0], endpoints...)
 			if err != nil {
 				return err
@@ -268,7 +324,7 @@ func leaveCommand(c *cli) *cobra.Command {
   network. A bridge that meshd made is removed. To come back, join again: this host is then a new member.
 
 ` + footer,
-		Args: checked(cobra.ExactArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.client().Leave(cmd.Context(), args[0]); err != nil {
 				return err

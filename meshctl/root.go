@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"io"
@@ -34,8 +35,10 @@ func newRoot(c *cli) *cobra.Command {
 		Example: `  meshctl network create home                 # on the first host: prints a token
   meshctl network join --token-file token     # on every other host
   meshctl status`,
+		Version:           version,
 		Args:              checked(cobra.NoArgs),
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun:  c.plainDescriptions,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -43,9 +46,8 @@ func newRoot(c *cli) *cobra.Command {
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see %s --help", err, cmd.CommandPath())
-	})
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().StringVar(&c.socket, "socket", cmp.Or(os.Getenv("MESHNET_SOCKET"), api.DefaultSocket),
 		"meshd's Unix `socket`")
 	root.PersistentFlags().Lookup("socket").DefValue = api.DefaultSocket // help does not depend on the environment
@@ -54,6 +56,21 @@ func newRoot(c *cli) *cobra.Command {
 		genkeyCommand(c), importCommand(c), versionCommand(c), completionCommand(c),
 	)
 	return root
+}
+
+// plainDescriptions takes the backticks, which mark a flag's value in its help, out of what the shell is told of it.
+func (c *cli) plainDescriptions(cmd *cobra.Command, _ []string) {
+	if cmd.Name() == cobra.ShellCompRequestCmd {
+		cmd.Root().SetOut(plain{c.stdout})
+	}
+}
+
+// plain writes everything but backticks.
+type plain struct{ out io.Writer }
+
+func (p plain) Write(b []byte) (int, error) {
+	_, err := p.out.Write(bytes.ReplaceAll(b, []byte("`"), nil))
+	return len(b), err
 }
 
 // footer ends the long help of every command.

@@ -30,38 +30,58 @@ func TestExitCodes(t *testing.T) {
 		{"", exitDone, ""}, {"help", exitDone, ""}, {"--help", exitDone, ""}, {"help network join", exitDone, ""},
 		{"status", exitDone, ""}, {"peers home", exitDone, ""}, {"leases", exitDone, ""}, {"network list", exitDone, ""},
 		{"network token home", exitDone, ""}, {"network leave home", exitDone, ""}, {"version", exitDone, ""}, {"genkey", exitDone, ""},
+		{"--version", exitDone, ""},
 		{"completion bash", exitDone, ""}, {"completion zsh", exitDone, ""}, {"completion fish", exitDone, ""},
 		{"completion powershell", exitDone, ""},
 
 		{"network show nope", exitFailed, `there is no network "nope"`},
-		{"network show Nope", exitFailed, "capital letter"},
 		{"network join hello", exitFailed, "not a meshnet token"},
 		{"network join " + home.String()[:50], exitFailed, "truncated"},
 		{"network join --token-file /nope", exitFailed, "reading the token: open /nope"},
 		{"network join --token-file " + public, exitFailed, "every user can read it"},
+		{"network join --token-file /dev/null", exitFailed, "the token file is empty"},
+		{"network join --token-file -", exitFailed, "the token file is empty"},
 		{"network create home --psk-file /nope", exitFailed, "reading the PSK"},
+		{"network create home --psk-file /dev/null", exitFailed, "the PSK is empty"},
+		{"network create home --psk-file -", exitFailed, "the PSK is empty"},
 		{"attach --netns /nope --container c", exitFailed, "attaching c/eth0: "},
 		{"attach --netns /proc/self/ns/net --container c home", exitFailed, "attaching c/"},
 		{"import /nope", exitFailed, "/nope"},
 		{"import " + public, exitFailed, "line 1: PeerVPN has no option"},
 
-		{"nope", exitUsage, `unknown command "nope"`}, {"status nope", exitUsage, "nope"},
+		{"nope", exitUsage, `unknown command "nope"; see meshctl --help`},
+		{"sttus", exitUsage, `unknown command "sttus"; did you mean status? see meshctl --help`},
+		{"network craete", exitUsage, `unknown command "craete"; did you mean create? see meshctl network --help`},
+		{"status extra", exitUsage, `"extra" is an argument too much; usage: meshctl status`},
 		{"status --nope", exitUsage, "unknown flag: --nope; see meshctl status --help"},
 		{"network", exitUsage, "needs a command"}, {"network nope", exitUsage, "nope"},
-		{"network create", exitUsage, "usage: meshctl network create NAME"}, {"network create a b", exitUsage, "received 2"},
-		{"network create Home", exitUsage, "capital letter"}, {"network create a --mtu big", exitUsage, "--mtu"},
+		{"network create", exitUsage, "usage: meshctl network create NAME"}, {"network create", exitUsage, "NAME is missing"},
+		{"network create a b", exitUsage, `"b" is an argument too much`},
+		{"network create Home", exitUsage, "capital letter"},
+		{"network create a --mtu big", exitUsage, `invalid argument "big" for "--mtu" flag: it is not a whole number; see`},
+		{"network create a --mtu 9999999999999999999", exitUsage, "it is too large"},
+		{"attach --pid abc", exitUsage, `invalid argument "abc" for "--pid" flag: it is not a whole number`},
+		{"status --json=no", exitUsage, `invalid argument "no" for "--json" flag: it is not true or false`},
+		{"network create a --psk-file=", exitUsage, "--psk-file: the name of the file is empty"},
+		{"network create a --endpoint foo", exitUsage, `--endpoint: endpoint "foo" is not HOST:PORT`},
+		{"network create a --bridge twenty-three-characters", exitUsage, "--bridge: interface name"},
+		{"network join " + home.String() + " --endpoint foo", exitUsage, "--endpoint"},
+		{"network join " + home.String() + " --bridge a/b", exitUsage, "--bridge"},
+		{"network token home --endpoint foo", exitUsage, "--endpoint"},
+		{"network join tok en", exitUsage, "a token is one argument"}, {"network show Nope", exitUsage, "capital letter"},
+		{"peers Nope b", exitUsage, "capital letter"},
 		{"network create a --mtu 0", exitUsage, "MTU 0"}, {"network create a --ipv6 x", exitUsage, "--ipv6"},
 		{"network create a --ipv6 fd00::/80", exitUsage, "--ipv6"},
 		{"network join", exitUsage, "either TOKEN or --token-file"}, {"network join x --token-file y", exitUsage, "either"},
-		{"network show", exitUsage, "received 0"}, {"network token", exitUsage, "received 0"}, {"network leave", exitUsage, "received 0"},
-		{"peers a b", exitUsage, "received 2"}, {"leases a b", exitUsage, "received 2"},
+		{"network show", exitUsage, "NAME is missing"}, {"network token", exitUsage, "NAME is"}, {"network leave", exitUsage, "NAME is"},
+		{"peers a b", exitUsage, `"b" is an argument`}, {"leases a b c", exitUsage, `"b" is an argument`},
 		{"attach --container c", exitUsage, "--netns and --pid"}, {"attach --netns /x", exitUsage, "--container is needed"},
 		{"attach --netns /x --pid 1 --container c", exitUsage, "give one"}, {"attach --pid -1 --container c", exitUsage, "not a process ID"},
 		{"attach --netns /x --container -c", exitUsage, "--container"}, {"attach --netns /x --container c --ifname a/b", exitUsage, "--ifname"},
 		{"attach --netns /x --container c --mtu 1", exitUsage, "MTU 1"}, {"detach", exitUsage, "--container is needed"},
 		{"detach --netns /x --pid 1 --container c", exitUsage, "give one"},
-		{"completion", exitUsage, "received 0"}, {"completion sh", exitUsage, `"sh"`}, {"import", exitUsage, "received 0"},
-		{"version x", exitUsage, "x"},
+		{"completion", exitUsage, "SHELL is missing"}, {"completion sh", exitUsage, `"sh"`}, {"import", exitUsage, "FILE is missing"},
+		{"version x", exitUsage, `"x" is an argument too much`},
 
 		{"status" + nowhere, exitUnreachable, "is meshd running?"}, {"status --json" + nowhere, exitUnreachable, "not reachable"},
 		{"network create x" + nowhere, exitUnreachable, "nowhere"}, {"leases" + nowhere, exitUnreachable, "nowhere"},
@@ -114,12 +134,48 @@ func TestJoin(t *testing.T) {
 		d := new(daemon)
 		start(t, d)
 		code, stdout, stderr := meshctl(tt.stdin, tt.line+" --bridge b --endpoint a:1 --no-wait")
-		if code != exitDone || stderr != "" || stdout != "joined home: bridge mesh0, prefix fd12:3456:789a::/48, 1 of 2 up\n" {
+		if code != exitDone || stderr != "" || stdout != "joined home: bridge mesh0, prefix fd12:3456:789a::/48, peers 1 of 2 up\n" {
 			t.Errorf("meshctl %s: exit %d, stdout %q, stderr %q", tt.line, code, stdout, stderr)
 		}
 		want := []any{api.JoinRequest{Token: home.String(), Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true}}
 		if !reflect.DeepEqual(d.requests, want) {
 			t.Errorf("meshctl %s asked %+v\nwant %+v", tt.line, d.requests, want)
+		}
+	}
+}
+
+// "Joining a network again changes nothing", and says so.
+func TestJoinAgain(t *testing.T) {
+	start(t, new(daemon))
+	again := home
+	again.NetworkID = [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16} // as network() says
+	code, stdout, _ := meshctl("", "network join "+again.String())
+	if code != exitDone || !strings.HasPrefix(stdout, "already a member of home: bridge mesh0") {
+		t.Errorf("network join again: exit %d, stdout %q", code, stdout)
+	}
+}
+
+// A name that is there, but empty, is not the same as none: "$NET" without a value must not mean all networks.
+func TestEmptyName(t *testing.T) {
+	start(t, new(daemon))
+	for _, line := range []string{"network create", "network show", "network token", "network leave", "peers", "leases", "detach --container c"} {
+		if code, _, stderr := meshctl("", line, ""); code != exitUsage || !strings.Contains(stderr, "the name of a network is empty") {
+			t.Errorf("meshctl %s \"\": exit %d, stderr %q; want %d", line, code, stderr, exitUsage)
+		}
+	}
+}
+
+// "That there is nothing to detach is no failure." But that something else is attached may be news.
+func TestDetachOther(t *testing.T) {
+	start(t, &daemon{attachments: []api.Attachment{
+		{Network: "home", Container: "web", IfName: "mesh9"}, {Network: "home", Container: "db", IfName: "eth0"},
+	}})
+	for line, want := range map[string]string{
+		"detach --container web": "web has no eth0 on the mesh; it has mesh9\n", "detach --container db": "", "detach --container x": "",
+		"detach --container web --ifname mesh9": "",
+	} {
+		if code, stdout, stderr := meshctl("", line); code != exitDone || stdout != "" || stderr != want {
+			t.Errorf("meshctl %s: exit %d, stdout %q, stderr %q; want %q", line, code, stdout, stderr, want)
 		}
 	}
 }
@@ -158,6 +214,36 @@ func TestImport(t *testing.T) {
 	code, stdout, stderr := meshctl("networkname Home\npsk 12345678\ninitpeers 192.0.2.1 7000\n", "import -")
 	if code != exitDone || stderr != "" || !strings.Contains(stdout, "name = \"home\"") || !strings.Contains(stdout, `endpoints = ["192.0.2.1:7000"]`) {
 		t.Errorf("import -: exit %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+}
+
+// "So do options that PeerVPN does not have, with a warning on standard error."
+func TestImportUnknown(t *testing.T) {
+	code, stdout, stderr := meshctl("networkname home\npsk 12345678\nencryption on\nfoo\n", "import -")
+	want := "warning: -: not options of PeerVPN, and only comments in the output: \"encryption\" (line 3), \"foo\" (line 4)\n"
+	if code != exitDone || stderr != want || !strings.Contains(stdout, "# line 3: encryption on\n") {
+		t.Errorf("import: exit %d, stderr %q, want %q; stdout\n%s", code, stderr, want, stdout)
+	}
+	code, stdout, stderr = meshctl("networkname home\nenablerelay maybe\n", "import -")
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, `line 2: enablerelay: "maybe" is not yes or no`) {
+		t.Errorf("import of a bad value: exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, line := range []string{"version", "--version"} {
+		if code, stdout, _ := meshctl("", line); code != exitDone || stdout != "meshctl devel\n" {
+			t.Errorf("meshctl %s: exit %d, stdout %q", line, code, stdout)
+		}
+	}
+}
+
+// Backticks mark a flag's value for the help; shells would show them.
+func TestCompleteFlags(t *testing.T) {
+	_, stdout, _ := meshctl("", "__complete attach --con", "")
+	_, all, _ := meshctl("", "__complete network create --")
+	if strings.Contains(stdout+all, "`") || !strings.Contains(all, "--psk-file\tfile with the network's key") {
+		t.Errorf("completion of flags =\n%s%s\nwant no backticks", stdout, all)
 	}
 }
 

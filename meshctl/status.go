@@ -45,7 +45,7 @@ func peersCommand(c *cli) *cobra.Command {
   hears it) or left. SESSION is the age of the session, HEARD how long ago the last datagram came.
 
 ` + footer,
-		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args: checked(cobra.MatchAll(networkNames, cobra.MaximumNArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			peers, err := c.client().Peers(cmd.Context(), optional(args))
 			if err != nil {
@@ -71,7 +71,7 @@ func leasesCommand(c *cli) *cobra.Command {
   STATE is that of the container's host, as in meshctl peers; the containers of this host are marked with a '*'.
 
 ` + footer,
-		Args: checked(cobra.MaximumNArgs(1)), ValidArgsFunction: c.completeNetworks,
+		Args: checked(cobra.MatchAll(networkNames, cobra.MaximumNArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			leases, err := c.client().Leases(cmd.Context(), optional(args))
 			if err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"meshnet/ipam"
@@ -18,7 +20,7 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 	}
 	var warnings []string
 	if d.unreadable != nil {
-		warnings = append(warnings, d.unreadable.Error())
+		warnings = strings.Split(d.unreadable.Error(), "\n") // errors.Join's
 	}
 	return api.Status{
 		Warnings: warnings,
@@ -78,8 +80,12 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		return described, nil
 	}
 	st, err := n.Status(ctx)
+	if errors.Is(err, node.ErrEnded) {
+		described.State = api.NetworkStarting // between two runs, or for the last time
+		return described, nil
+	}
 	if err != nil {
-		return api.Network{}, api.Errorf(api.Unavailable, "network %s is stopping: %w", s.Name, err)
+		return api.Network{}, err
 	}
 	described.Endpoints = st.Endpoints
 	described.Peers = api.PeerCount{Up: st.PeersUp, Total: st.PeersTotal}

@@ -28,22 +28,18 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 	if err != nil {
 		return api.Created{}, err
 	}
+	d.changes.Lock()
+	defer d.changes.Unlock()
+	if err := ctx.Err(); err != nil {
+		return api.Created{}, err // the caller has gone while others made their changes
+	}
 	s, err := d.newSettings(r.Name, r.NodeName, r.Bridge, r.Endpoints)
 	if err != nil {
 		return api.Created{}, err
 	}
 	s.PSK, s.NetworkID, s.Created = psk, session.NetworkID(r.Name, psk), true
 	s.MTU, s.IPv6 = r.MTU, r.IPv6
-	if err := complete(&s); err != nil {
-		return api.Created{}, err
-	}
-
-	d.changes.Lock()
-	defer d.changes.Unlock()
-	if err := d.absent(s); err != nil {
-		return api.Created{}, err
-	}
-	nw, err := d.add(s)
+	nw, err := d.add(s, func(*network) error { return nil })
 	if err != nil {
 		return api.Created{}, err
 	}
@@ -61,29 +57,22 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 	if err != nil {
 		return api.Network{}, api.Errorf(api.Invalid, "%w", err)
 	}
+	d.changes.Lock()
+	defer d.changes.Unlock()
+	if err := ctx.Err(); err != nil {
+		return api.Network{}, err
+	}
+	if nw, ok := d.member(t); ok {
+		return d.describe(ctx, nw)
+	}
 	s, err := d.newSettings(t.Name, r.NodeName, r.Bridge, r.Endpoints)
 	if err != nil {
 		return api.Network{}, err
 	}
 	s.PSK, s.NetworkID, s.MTU, s.IPv6, s.Seeds = t.PSK, t.NetworkID, t.MTU, t.IPv6, t.Endpoints
-	if err := complete(&s); err != nil {
-		return api.Network{}, err
-	}
-
-	d.changes.Lock()
-	defer d.changes.Unlock()
-	if nw, ok := d.member(s); ok {
-		return d.describe(ctx, nw)
-	}
-	if err := d.absent(s); err != nil {
-		return api.Network{}, err
-	}
-	nw, err := d.add(s)
+	nw, err := d.add(s, func(nw *network) error { return d.waitJoined(ctx, nw, r.NoWait) })
 	if err != nil {
 		return api.Network{}, err
-	}
-	if err := d.waitJoined(ctx, nw, r.NoWait); err != nil {
-		return api.Network{}, errors.Join(err, d.remove(nw))
 	}
 	return d.describe(ctx, nw)
 }
@@ -99,6 +88,7 @@ func (d *daemon) waitJoined(ctx context.Context, nw *network, noWait bool) error
 	var taken *node.NameTakenError
 	switch {
 	case errors.As(err, &taken):
+		d.farewell(nw)
 		return api.Errorf(api.Conflict, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return api.Errorf(api.Unavailable, "no member of network %s answered within %v at %s: they are down, their UDP port cannot be "+
@@ -110,21 +100,32 @@ func (d *daemon) waitJoined(ctx context.Context, nw *network, noWait bool) error
 }
 
 // Leave implements api.Backend.
-func (d *daemon) Leave(ctx context.Context, name string) error {
+func (d *daemon) Leave(_ context.Context, name string) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	nw, err := d.find(name)
 	if err != nil {
 		return err
 	}
-	if _, n, _ := d.snapshot(nw); n != nil {
-		ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
-		defer cancel()
-		if err := n.Leave(ctx); err != nil {
-			d.log.Warn("the other members could not be told", "network", name, "err", err)
-		}
+	if d.declared[name] {
+		return api.Errorf(api.Conflict, "network %s is in the configuration file, so it would be back after a restart; take it out "+
+			"there, restart meshd, and leave it then", name)
 	}
+	d.farewell(nw)
 	return d.remove(nw)
+}
+
+// farewell tells the other members that this one goes, as far as they can be reached.
+func (d *daemon) farewell(nw *network) {
+	s, n, _ := d.snapshot(nw)
+	if n == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, leaveTimeout)
+	defer cancel()
+	if err := n.Leave(ctx); err != nil {
+		d.log.Warn("the other members could not be told", "network", s.Name, "err", err)
+	}
 }
 
 // leaveTimeout is how long the goodbye to the other members may take.
@@ -171,7 +172,7 @@ func (d *daemon) newSettings(name, nodeName, bridge string, endpoints []string) 
 	return settings{Name: name, NodeName: nodeName, Bridge: bridge, Advertise: endpoints, Identity: identity}, nil
 }
 
-// complete fills in what was left out, and checks what was not.
+// complete fills in what was left out of s, and checks what was not.
 func complete(s *settings) error {
 	if s.MTU == 0 {
 		s.MTU = token.DefaultMTU
@@ -185,7 +186,7 @@ func complete(s *settings) error {
 	return nil
 }
 
-// absent checks that the network can be added.
+// absent checks that the network can be added: neither its name nor what is derived from its ID is in use.
 func (d *daemon) absent(s settings) error {
 	for _, nw := range d.sorted() {
 		other, _, _ := d.snapshot(nw)
@@ -194,21 +195,27 @@ func (d *daemon) absent(s settings) error {
 			return api.Errorf(api.Conflict, "this host is in network %s already", s.Name)
 		case other.Name == s.Name:
 			return api.Errorf(api.Conflict, "this host is in another network called %s; leave it first", s.Name)
+		case tapName(other) == tapName(s):
+			return api.Errorf(api.Conflict, "network %s has the same ID; a network cannot be joined under two names", other.Name)
 		case other.Bridge == s.Bridge:
 			return api.Errorf(api.Conflict, "bridge %s belongs to network %s; say another --bridge", s.Bridge, other.Name)
 		}
 	}
+	if d.state.Exists(s.Name) {
+		return api.Errorf(api.Conflict, "there are files of a network %s that cannot be read (meshctl status says why); restore "+
+			"them, or move %s away, which gives up this host's identity and leases there", s.Name, d.state.NetworkDir(s.Name))
+	}
 	return nil
 }
 
-// member returns the network if this host is in it already.
-func (d *daemon) member(s settings) (*network, bool) {
-	nw, err := d.find(s.Name)
+// member returns the token's network if this host is in it already.
+func (d *daemon) member(t token.Token) (*network, bool) {
+	nw, err := d.find(t.Name)
 	if err != nil {
 		return nil, false
 	}
-	other, _, _ := d.snapshot(nw)
-	return nw, other.NetworkID == s.NetworkID && other.PSK == s.PSK
+	s, _, _ := d.snapshot(nw)
+	return nw, s.NetworkID == t.NetworkID && s.PSK == t.PSK
 }
 
 // freeBridge returns the first mesh0, mesh1, … that is neither an interface nor promised to a network.

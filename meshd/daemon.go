@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -26,10 +27,13 @@ type daemon struct {
 	state    *config.State
 	log      *slog.Logger
 
+	addrs addrCache
+
 	ctx   context.Context // of the networks' goroutines, which outlive the calls that start them
 	tasks sync.WaitGroup
 
-	unreadable error // what is wrong with the networks that could not be read at the start
+	declared   map[string]bool // the networks of the configuration file
+	unreadable error           // what is wrong with the networks that could not be read at the start
 
 	changes sync.Mutex // held while a network is made or removed, so that two calls cannot make the same one
 
@@ -47,35 +51,86 @@ func (d *daemon) begin() {
 		d.unreadable = err
 	}
 	for _, s := range saved {
-		d.start(s, false)
+		if !s.Pending {
+			d.start(s)
+			continue
+		}
+		d.log.Info("a network that was being made or removed is erased", "network", s.Name)
+		if err := d.erase(s); err != nil {
+			d.unreadable = errors.Join(d.unreadable, err)
+		}
 	}
 }
 
-// start makes a network run that is kept already; first is as in open.
-func (d *daemon) start(s settings, first bool) {
+// start makes a network run that is kept already. A failure is tried again.
+func (d *daemon) start(s settings) {
 	nw := d.register(s)
-	o, err := d.open(s, first)
+	o, err := d.open(s)
 	d.launch(nw, o, err)
 }
 
-// add makes a new network run and keeps it, or leaves nothing behind.
-func (d *daemon) add(s settings) (*network, error) {
+// add makes a new network run, and keeps it if joined says that it may stay; else it leaves nothing behind, even if meshd is
+// killed meanwhile: until it is kept, what is on disk says that it is pending. d.changes is held.
+func (d *daemon) add(s settings, joined func(*network) error) (*network, error) {
+	if err := complete(&s); err != nil {
+		return nil, err
+	}
+	if err := d.absent(s); err != nil {
+		return nil, err
+	}
+	exists, err := checkBridge(s)
+	if err != nil {
+		return nil, err
+	}
+	s.BridgeOwned, s.Pending = !exists, true
 	nw := d.register(s)
-	o, err := d.open(s, true)
+	o, err := d.open(s)
 	if err != nil {
 		d.unregister(s.Name)
-		return nil, errors.Join(err, d.erase(s))
+		return nil, errors.Join(err, d.forget(s))
 	}
 	d.launch(nw, o, nil)
+	if err = joined(nw); err == nil {
+		err = d.keep(nw)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.remove(nw))
+	}
 	return nw, nil
 }
 
-// remove stops a network and forgets it.
+// keep makes a pending network one that the next start finds.
+func (d *daemon) keep(nw *network) error {
+	s, _, _ := d.snapshot(nw)
+	s.Pending = false
+	if err := d.state.Save(s); err != nil {
+		return err
+	}
+	d.change(nw, s)
+	return nil
+}
+
+// remove stops a network and forgets it. After an error it can be repeated, and the next start does so.
 func (d *daemon) remove(nw *network) error {
 	d.stop(nw)
 	s, _, _ := d.snapshot(nw)
+	s.Pending = true
+	err := d.state.Save(s)
+	d.change(nw, s)
+	if erased := d.erase(s); erased != nil {
+		err = errors.Join(err, erased)
+		d.note(nw, nil, fmt.Errorf("the network was left, but not all of it could be removed; leave it again: %w", err))
+		return err
+	}
 	d.unregister(s.Name)
-	return d.erase(s)
+	return nil
+}
+
+// change replaces the settings of a network.
+func (d *daemon) change(nw *network, s settings) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	nw.settings = s
 }
 
 // register makes a network known before it runs.

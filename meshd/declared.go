@@ -7,6 +7,7 @@ import (
 
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
+	"meshnet/meshd/tap"
 )
 
 // declare makes this host a member of the networks in the configuration file, with the settings that the file says.
@@ -15,6 +16,7 @@ func (d *daemon) declare(networks []config.Network) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	for _, want := range networks {
+		d.declared[want.Name] = true
 		if err := d.declareOne(want); err != nil {
 			return fmt.Errorf("network %s of the configuration file: %w", want.Name, err)
 		}
@@ -33,14 +35,13 @@ func (d *daemon) declareOne(want config.Network) error {
 		return err
 	}
 	d.stop(nw)
-	moved := next.Bridge != have.Bridge
-	if moved {
+	if next.Bridge != have.Bridge {
 		err = removeBridge(have)
 	}
 	if err := errors.Join(err, d.state.Save(*next)); err != nil {
 		return err
 	}
-	d.start(*next, moved)
+	d.start(*next)
 	return nil
 }
 
@@ -52,13 +53,7 @@ func (d *daemon) addDeclared(want config.Network) error {
 	}
 	s.NetworkID, s.PSK, s.MTU, s.IPv6 = want.NetworkID, want.PSK, want.MTU, want.IPv6
 	s.Seeds, s.Created = want.Seeds, want.Create
-	if err := complete(&s); err != nil {
-		return err
-	}
-	if err := d.absent(s); err != nil {
-		return err
-	}
-	_, err = d.add(s)
+	_, err = d.add(s, func(*network) error { return nil }) // members are called until one answers
 	return err
 }
 
@@ -73,7 +68,7 @@ func apply(have settings, want config.Network) (*settings, error) {
 	}
 	next := have
 	if want.Bridge != "" && want.Bridge != have.Bridge {
-		next.Bridge, next.BridgeOwned = want.Bridge, false
+		next.Bridge, next.BridgeOwned = want.Bridge, !tap.BridgeExists(want.Bridge)
 	}
 	next.Advertise, next.Seeds = want.Advertise, want.Seeds
 	if next.Bridge == have.Bridge && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {

@@ -8,19 +8,21 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // resolveTimeout bounds one look-up of a name.
 const resolveTimeout = 5 * time.Second
 
 // localEndpoints returns the endpoints at which this host's own interfaces can be reached, public addresses first: for
-// a socket on the unspecified address each address of its family, else the socket's own. Loopback and link-local
-// addresses mean nothing to others, and those of the interfaces in exclude belong to an overlay.
-func localEndpoints(listen []netip.AddrPort, exclude func(ifname string) bool) []netip.AddrPort {
-	addrs := hostAddrs(exclude)
+// a socket on the unspecified address each address of its family, else the socket's own.
+func (d *daemon) localEndpoints() []netip.AddrPort {
+	addrs := d.addrs.get(d.overlays)
 	var endpoints []netip.AddrPort
-	for _, l := range listen {
+	for _, l := range d.hub.Addrs() {
 		if !l.Addr().IsUnspecified() {
 			endpoints = append(endpoints, l)
 			continue
@@ -37,6 +39,19 @@ func localEndpoints(listen []netip.AddrPort, exclude func(ifname string) bool) [
 	return endpoints
 }
 
+// overlays returns the names of the interfaces whose addresses belong to an overlay.
+func (d *daemon) overlays() map[string]bool {
+	names := make(map[string]bool)
+	for _, nw := range d.sorted() {
+		s, _, _ := d.snapshot(nw)
+		names[tapName(s)] = true
+		if s.BridgeOwned {
+			names[s.Bridge] = true
+		}
+	}
+	return names
+}
+
 // rank orders addresses by how far they can be reached from.
 func rank(a netip.Addr) int {
 	if a.IsPrivate() {
@@ -45,25 +60,44 @@ func rank(a netip.Addr) int {
 	return 0
 }
 
-// hostAddrs returns the addresses of this host that other hosts can use.
-func hostAddrs(exclude func(ifname string) bool) []netip.Addr {
-	interfaces, err := net.Interfaces()
+// addrsAge is how old the host's addresses may be: all networks look at them, and a host has many interfaces.
+const addrsAge = 5 * time.Second
+
+// addrCache holds the addresses of this host that other hosts can use.
+type addrCache struct {
+	mu    sync.Mutex
+	addrs []netip.Addr
+	read  time.Time
+}
+
+// get returns the addresses but for those of the excluded interfaces.
+func (c *addrCache) get(excluded func() map[string]bool) []netip.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.read) > addrsAge {
+		c.addrs, c.read = hostAddrs(excluded()), time.Now()
+	}
+	return c.addrs
+}
+
+// hostAddrs reads the addresses in two dumps. Loopback and link-local addresses mean nothing to others.
+func hostAddrs(excluded map[string]bool) []netip.Addr {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil
+	}
+	usable := make(map[int]bool)
+	for _, l := range links {
+		usable[l.Attrs().Index] = l.Attrs().Flags&net.FlagUp != 0 && !excluded[l.Attrs().Name]
+	}
+	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil
 	}
 	var addrs []netip.Addr
-	for _, i := range interfaces {
-		if i.Flags&net.FlagUp == 0 || exclude(i.Name) {
-			continue
-		}
-		of, err := i.Addrs()
-		if err != nil {
-			continue // gone meanwhile
-		}
-		for _, a := range of {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
-				addrs = append(addrs, p.Addr().Unmap())
-			}
+	for _, entry := range list {
+		if a, ok := netip.AddrFromSlice(entry.IP); ok && usable[entry.LinkIndex] && a.IsGlobalUnicast() {
+			addrs = append(addrs, a.Unmap())
 		}
 	}
 	return addrs

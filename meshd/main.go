@@ -83,6 +83,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		log:      log,
 		ctx:      ctx,
 		networks: make(map[string]*network),
+		declared: make(map[string]bool),
 	}
 	defer d.tasks.Wait()
 	defer cancel()

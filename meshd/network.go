@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"time"
 
 	"meshnet/ipam"
+	"meshnet/meshd/api"
 	"meshnet/meshd/config"
 	"meshnet/meshd/node"
 	"meshnet/meshd/tap"
@@ -37,8 +37,8 @@ type opened struct {
 	slot     uint8
 }
 
-// open opens a network's parts; first says that it is the first time with this bridge. After an error nothing is open.
-func (d *daemon) open(s settings, first bool) (_ *opened, err error) {
+// open opens a network's parts. After an error nothing is open; what it made on the host is left to a retry or to erase.
+func (d *daemon) open(s settings) (_ *opened, err error) {
 	var undo []func() error
 	defer func() {
 		if err == nil {
@@ -49,21 +49,19 @@ func (d *daemon) open(s settings, first bool) (_ *opened, err error) {
 		}
 	}()
 
-	created, err := ensureBridge(s, first)
-	if err != nil {
-		return nil, err
-	}
-	if created {
-		undo = append(undo, func() error { return tap.RemoveBridge(s.Bridge) })
-	}
-	s.BridgeOwned = s.BridgeOwned || created
 	s.LastInstance = max(uint64(time.Now().UnixNano()), s.LastInstance+1)
 	if err := d.state.Save(s); err != nil {
+		return nil, err
+	}
+	if err := ensureBridge(s); err != nil {
 		return nil, err
 	}
 	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU})
 	if err != nil {
 		return nil, err
+	}
+	if s.Pending {
+		undo = append(undo, func() error { return tap.Remove(device.Name()) })
 	}
 	undo = append(undo, device.Close)
 	if err := tap.Attach(device.Name(), s.Bridge); err != nil {
@@ -128,6 +126,7 @@ func (d *daemon) launch(nw *network, o *opened, err error) {
 		defer cancel()
 		d.keepRunning(ctx, nw, o)
 	})
+	d.tasks.Go(func() { d.keepWired(ctx, nw) })
 }
 
 // keepRunning runs a network until ctx ends, and opens it again when it has failed.
@@ -148,8 +147,37 @@ func (d *daemon) keepRunning(ctx context.Context, nw *network, o *opened) {
 		case <-time.After(retryInterval):
 		}
 		s, _, _ := d.snapshot(nw)
-		o, err = d.open(s, false)
+		o, err = d.open(s)
 		d.note(nw, o, err)
+	}
+}
+
+// keepWired looks now and then whether the network's TAP and bridge are as they were made, and mends them: whoever flushes a
+// host's interfaces does not ask first. Containers whose bridge was removed have to be started again.
+func (d *daemon) keepWired(ctx context.Context, nw *network) {
+	ticker := time.NewTicker(retryInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		s, n, _ := d.snapshot(nw)
+		if n == nil {
+			continue
+		}
+		lost := !tap.BridgeExists(s.Bridge)
+		err := ensureBridge(s)
+		if err == nil {
+			err = tap.Attach(tapName(s), s.Bridge)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			n.Warn("bridge", "the network is not connected: "+err.Error())
+		case lost:
+			n.Warn("bridge", "bridge "+s.Bridge+" was removed and has been made again: start the containers that were in it again")
+		}
 	}
 }
 
@@ -182,13 +210,22 @@ func (d *daemon) stop(nw *network) {
 	<-nw.done
 }
 
-// ensureBridge makes the network's bridge, or uses the one that is there, and reports whether it made it. A bridge that
-// others make (lxc-net, LXD, an administrator) is waited for after the first time, not made.
-func ensureBridge(s settings, first bool) (created bool, err error) {
-	if !first && !s.BridgeOwned && !tap.BridgeExists(s.Bridge) {
-		return false, fmt.Errorf("there is no bridge %s; others make it, so it is waited for", s.Bridge)
+// checkBridge reports whether the bridge of a new network exists, and refuses a name that something else has.
+func checkBridge(s settings) (exists bool, err error) {
+	if exists = tap.BridgeExists(s.Bridge); !exists && tap.Exists(s.Bridge) {
+		return false, api.Errorf(api.Conflict, "%s is not a bridge; say another --bridge, or remove it", s.Bridge)
 	}
-	return tap.EnsureBridge(s.Bridge, s.MTU, bridgeMAC(s))
+	return exists, nil
+}
+
+// ensureBridge makes the network's bridge if it is meshd's to make, and sets it up. A bridge that others make (lxc-net, LXD, an
+// administrator) is waited for.
+func ensureBridge(s settings) error {
+	if !s.BridgeOwned && !tap.BridgeExists(s.Bridge) {
+		return fmt.Errorf("there is no bridge %s; others make it, so it is waited for", s.Bridge)
+	}
+	_, err := tap.EnsureBridge(s.Bridge, s.MTU, bridgeMAC(s))
+	return err
 }
 
 // bridgeMAC is the bridge's own address: fixed, or it would follow its ports, and unlike that of any other host.
@@ -202,30 +239,24 @@ func tapName(s settings) string { return "mt" + hex.EncodeToString(s.NetworkID[:
 
 // erase removes a network that does not run from the host, with all that meshd made for it.
 func (d *daemon) erase(s settings) error {
-	err := errors.Join(tap.Remove(tapName(s)), removeBridge(s), d.state.Remove(s.Name))
-	if err != nil {
+	if err := tap.Remove(tapName(s)); err != nil {
+		return fmt.Errorf("removing what belongs to network %s: %w", s.Name, err)
+	}
+	return d.forget(s)
+}
+
+// forget removes a network's bridge and files. Its TAP may be another meshd's, if it could not be opened.
+func (d *daemon) forget(s settings) error {
+	if err := errors.Join(removeBridge(s), d.state.Remove(s.Name)); err != nil {
 		return fmt.Errorf("removing what belongs to network %s: %w", s.Name, err)
 	}
 	return nil
 }
 
-// removeBridge removes the network's bridge if meshd made it and nothing is in it any more.
+// removeBridge removes the network's bridge if meshd made it.
 func removeBridge(s settings) error {
 	if !s.BridgeOwned {
 		return nil
 	}
 	return tap.RemoveBridge(s.Bridge)
-}
-
-// localEndpoints returns where this host can be reached, but for its overlays' own interfaces.
-func (d *daemon) localEndpoints() []netip.AddrPort {
-	overlays := make(map[string]bool)
-	for _, nw := range d.sorted() {
-		s, _, _ := d.snapshot(nw)
-		overlays[tapName(s)] = true
-		if s.BridgeOwned {
-			overlays[s.Bridge] = true
-		}
-	}
-	return localEndpoints(d.hub.Addrs(), func(ifname string) bool { return overlays[ifname] })
 }

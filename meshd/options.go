@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"meshnet/meshd/config"
 	"meshnet/meshd/token"
@@ -84,7 +85,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 		fmt.Fprint(stdout, usage)
 		return options{}, err
 	case err != nil:
-		return options{}, fmt.Errorf("%w; see meshd --help", err)
+		return options{}, fmt.Errorf("%w; see meshd --help", flagError(args, flags.Args(), err))
 	case flags.NArg() > 0:
 		return options{}, fmt.Errorf("there is an argument too much: %q; see meshd --help", flags.Arg(0))
 	case showVersion:
@@ -107,14 +108,42 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 			c.Socket = said.Socket
 		case "listen":
 			c.Listen = listen
+			err = errors.Join(err, named("--listen", config.CheckListen(listen)))
 		case "name":
 			c.Name = said.Name
-			err = errors.Join(err, token.CheckNodeName(said.Name))
+			err = errors.Join(err, named("--name", token.CheckNodeName(said.Name)))
 		case "log-level":
 			var levelErr error
 			c.LogLevel, levelErr = config.ParseLevel(level)
-			err = errors.Join(err, levelErr)
+			err = errors.Join(err, named("--log-level", levelErr))
 		}
 	})
 	return options{Config: c}, err
+}
+
+// named says which flag err is about, if it is one.
+func named(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// flagError returns err, which package flag made of args without the rest, with the flag as it was typed: the package
+// writes one dash before each.
+func flagError(args, rest []string, err error) error {
+	text := err.Error()
+	if strings.HasPrefix(text, "bad flag syntax") { // shows what was typed, and leaves it in rest
+		return err
+	}
+	typed, _, _ := strings.Cut(args[len(args)-len(rest)-1], "=")
+	switch {
+	case strings.HasPrefix(text, "flag provided but not defined"):
+		return fmt.Errorf("there is no flag %s", typed)
+	case strings.HasPrefix(text, "flag needs an argument"):
+		return fmt.Errorf("%s needs a value", typed)
+	case strings.HasPrefix(text, "invalid boolean value"):
+		return fmt.Errorf("%s takes no value", typed)
+	}
+	return err
 }

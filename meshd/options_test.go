@@ -22,13 +22,18 @@ func TestUsage(t *testing.T) {
 	}{
 		{"help", []string{"--help"}, exitDone, "--listen ADDR:PORT"},
 		{"version", []string{"--version"}, exitDone, "meshd devel"},
-		{"unknown flag", []string{"--listne", ":7000"}, exitUsage, "-listne"},
+		{"unknown flag", []string{"--listne", ":7000"}, exitUsage, "there is no flag --listne; see meshd --help"},
+		{"unknown flag with one dash", []string{"-x=1", "start"}, exitUsage, "there is no flag -x;"},
+		{"no value", []string{"--state"}, exitUsage, "--state needs a value"},
+		{"value too much", []string{"--version=2", "start"}, exitUsage, "--version takes no value"},
+		{"three dashes", []string{"---state", "x"}, exitUsage, "bad flag syntax: ---state"},
 		{"argument too much", []string{"start"}, exitUsage, `"start"`},
-		{"bad name", []string{"--name", "a b"}, exitUsage, "a b"},
-		{"bad level", []string{"--log-level", "loud"}, exitUsage, "loud"},
+		{"bad name", []string{"--name", "a b"}, exitUsage, "--name: node name \"a b\""},
+		{"bad level", []string{"--log-level", "loud"}, exitUsage, `--log-level: "loud" is not`},
 		{"no file", []string{"--config", "/nonexistent"}, exitUsage, "/nonexistent"},
 		{"bad file", []string{"--config", file}, exitUsage, "listn"},
-		{"bad listen address", []string{"--state", t.TempDir(), "--listen", "example.org:7000"}, exitFailed, "example.org"},
+		{"listen without port", []string{"--listen", "foo"}, exitUsage, `--listen: "foo" is not ADDR:PORT`},
+		{"listen on a name", []string{"--listen", "example.org:7000"}, exitUsage, "example.org"},
 		{"state is a file", []string{"--state", file, "--listen", "127.0.0.1:0"}, exitFailed, file},
 	}
 	for _, tt := range tests {

@@ -33,7 +33,13 @@ func Listen(path, group string) (net.Listener, error) {
 	return l, nil
 }
 
+// maxSocketPath is the longest path of a Unix socket, in bytes: sun_path less its zero (include/uapi/linux/un.h).
+const maxSocketPath = 107
+
 func listen(path, group string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the path has %d bytes, a Unix socket's has at most %d; choose a shorter one", len(path), maxSocketPath)
+	}
 	gid, err := lookupGroup(group)
 	if err != nil {
 		return nil, err
@@ -87,17 +93,28 @@ func lookupGroup(group string) (int, error) {
 	return strconv.Atoi(g.Gid)
 }
 
-// lockDir keeps others out of Listen in the same directory until unlock is called or this process ends.
+// lockTimeout is how long another meshd may take to take its socket.
+const lockTimeout = 5 * time.Second
+
+// lockDir keeps other daemons out of Listen in the same directory until unlock is called or this process ends. The lock
+// is a file that only we may open, or anybody who may read the directory could hold it.
 func lockDir(dir string) (unlock func() error, err error) {
-	d, err := os.Open(dir)
+	f, err := os.OpenFile(filepath.Join(dir, ".meshd.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
-		d.Close()
-		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	deadline := time.Now().Add(lockTimeout)
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+			f.Close()
+			return nil, fmt.Errorf("locking %s, which another meshd may hold: %w", f.Name(), err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return d.Close, nil
 }
 
 // removeStale removes the socket at path if nobody listens on it. The error says who is there otherwise.

@@ -259,3 +259,11 @@ func TestNoCredentials(t *testing.T) {
 		t.Error("a TCP connection has credentials")
 	}
 }
+
+// "A Unix socket's path has at most 107 bytes."
+func TestListenOnTooLongAPath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if _, err := Listen(path, ""); err == nil || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("Listen(%d bytes) = %v, want an error that says how long a path may be", len(path), err)
+	}
+}

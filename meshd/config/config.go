@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,7 +129,7 @@ func parse(r io.Reader, base Config, secret func(string) ([]byte, error)) (c Con
 	var raw rawConfig
 	md, err := toml.Decode(string(text), &raw)
 	if err != nil {
-		return Config{}, false, errors.New(strings.TrimPrefix(err.Error(), "toml: "))
+		return Config{}, false, decodeError(err)
 	}
 	if unknown := md.Undecoded(); len(unknown) > 0 {
 		return Config{}, false, unknownKey(string(text), unknown[0])

@@ -40,6 +40,8 @@ func secrets(name string) ([]byte, error) {
 		return []byte(t.String()), nil
 	case "prod.psk":
 		return []byte(hexPSK + "\n"), nil
+	case "empty":
+		return []byte("\n"), nil
 	}
 	return nil, fmt.Errorf("open %s: no such file", name)
 }
@@ -134,13 +136,20 @@ func TestParseBad(t *testing.T) {
 	with := func(line string) string { return network(append(prod, line)...) }
 	for _, tt := range []struct{ name, text, says string }{
 		{"not TOML", "name = \nlisten = 1", "line 1"},
-		{"wrong type", "\nlisten = \":7000\"", "line 2"},
+		{"text for a list", "\nlisten = \":7000\"", `line 2: listen is a list, e.g. [":7000"]`},
+		{"number in a list", "listen = [7000]", `line 1: listen is a list, e.g. [":7000"]`},
+		{"number for text", "name = 1", "line 1: name is text, in quotes"},
+		{"text for a number", `fwmark = "1"`, "line 1: fwmark is a whole number, without quotes"},
+		{"fraction", network("mtu = 1.5"), "line 2: network.mtu is a whole number"},
+		{"text for yes or no", network(`create = "yes"`), "line 2: network.create is true or false, without quotes"},
+		{"text for a list of a network", network(`endpoints = "a:1"`), `line 2: network.endpoints is a list, e.g. ["192.0.2.1:7000"]`},
+		{"list of numbers for tables", "network = [1]", "network is a list of tables"},
 		{"duplicate key", "name = \"a\"\nname = \"b\"", "already been defined"},
 		{"unknown key", "name = \"a\"\nlistn = [\":1\"]", `line 2: unknown key "listn"; did you mean "listen"?`},
 		{"unknown key of a network", network(`token_file = "home.token"`, `end_points = ["a:1"]`), `line 3: unknown key "network.end_points"; did you mean "endpoints"?`},
 		{"nothing like it", "encryption = false", `line 1: unknown key "encryption"; known are name, listen`},
 		{"unknown table", "name = \"a\"\n[daemon]\nx = 1", `line 2: unknown key "daemon"`},
-		{"table for list", "[network]\nname = \"a\"", "network"},
+		{"table for list", "[network]\nname = \"a\"", "line 1: network is a list of tables; begin each with [[network]]"},
 		{"bad node name", `name = "a b"`, "name: node name"},
 		{"no listen address", `listen = []`, "listen: there is no address"},
 		{"listen without port", `listen = ["192.0.2.1"]`, "listen: \"192.0.2.1\" is not ADDR:PORT"},
@@ -155,6 +164,8 @@ func TestParseBad(t *testing.T) {
 		{"two keys", network(`token_file = "home.token"`, `psk = "x"`), "network 1: only one of token"},
 		{"bad token", network(`token = "meshnet1_AAAA"`), "network 1: token: the token is truncated"},
 		{"token file missing", network(`token_file = "nowhere"`), "token_file: open nowhere"},
+		{"empty token file", network(`token_file = "empty"`), "network 1: token_file: the token file is empty"},
+		{"empty PSK file", network(`name = "prod"`, `psk_file = "empty"`), "psk_file: the PSK is empty"},
 		{"token of another network", network(`name = "prod"`, `token_file = "home.token"`), `the token is of network "home"`},
 		{"token and create", network(`token_file = "home.token"`, `create = true`), "create: a network that has a token exists"},
 		{"token and endpoints", network(`token_file = "home.token"`, `endpoints = ["a:1"]`), "are in the token"},

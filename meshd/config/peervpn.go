@@ -15,18 +15,18 @@ import (
 )
 
 // ImportPeerVPN reads a configuration file of PeerVPN 0.44 and returns the equivalent file for meshd. What has no
-// equivalent, or needs none, stands in comments with what replaces it. The error names the line of an option that
-// PeerVPN would not take either.
-func ImportPeerVPN(r io.Reader) (string, error) {
-	p, err := readPeerVPN(r)
+// equivalent, or needs none, stands in comments with what replaces it. So do options that PeerVPN does not have; unknown
+// names them with their lines. The error names the line of a value that PeerVPN would not take either.
+func ImportPeerVPN(r io.Reader) (text string, unknown []string, err error) {
+	p, strange, err := readPeerVPN(r)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var out strings.Builder
 	for _, section := range []func(w *tomlWriter){p.head, p.daemon, p.network, p.rest} {
 		section(&tomlWriter{&out})
 	}
-	return out.String(), nil
+	return out.String() + notOptions(strange), namesOf(strange), nil
 }
 
 // peerVPN is a configuration file of PeerVPN: the values of the options that it sets, the last of each.
@@ -43,9 +43,9 @@ func peerVPNOptions() []string {
 }
 
 // readPeerVPN reads the file as PeerVPN does (config.ic): '#' and ';' begin a comment wherever they stand, "endconfig" ends
-// the file.
-func readPeerVPN(r io.Reader) (peerVPN, error) {
-	p := make(peerVPN)
+// the file. A file in which no option is one of PeerVPN's is something else, and an error.
+func readPeerVPN(r io.Reader) (p peerVPN, strange []strangeLine, err error) {
+	p = make(peerVPN)
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
@@ -61,19 +61,24 @@ func readPeerVPN(r io.Reader) (peerVPN, error) {
 			option, value = line[:i], strings.TrimLeft(line[i:], " \t")
 		}
 		if option == "endconfig" {
-			return p, nil
+			break
 		}
 		if !slices.Contains(peerVPNOptions(), option) {
-			return nil, fmt.Errorf("line %d: PeerVPN has no option %.40q", n, option)
+			strange = append(strange, strangeLine{n, option, value})
+			continue
 		}
 		if strings.HasPrefix(option, "enable") || option == "forceseccomp" {
 			if _, err := peerVPNBool(value); err != nil {
-				return nil, fmt.Errorf("line %d: %s: %w", n, option, err)
+				return nil, nil, fmt.Errorf("line %d: %s: %w", n, option, err)
 			}
 		}
 		p[option] = value
 	}
-	return p, lines.Err()
+	if len(p) == 0 && len(strange) > 0 {
+		return nil, nil, fmt.Errorf("line %d: PeerVPN has no option %.40q, and the file has no other that it has",
+			strange[0].number, strange[0].option)
+	}
+	return p, strange, lines.Err()
 }
 
 // peerVPNBool reads a boolean as PeerVPN does (config.ic, parseConfigBoolean): the beginning of the word counts.

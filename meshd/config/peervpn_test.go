@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,7 @@ func TestImportPeerVPN(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			got, err := ImportPeerVPN(f)
+			got, _, err := ImportPeerVPN(f)
 			if err != nil {
 				t.Fatalf("ImportPeerVPN error = %v", err)
 			}
@@ -72,14 +73,28 @@ func TestImportPeerVPNMentionsAll(t *testing.T) {
 	}
 }
 
+// "So do options that PeerVPN does not have; unknown names them with their lines."
+func TestImportPeerVPNUnknown(t *testing.T) {
+	got, unknown, err := ImportPeerVPN(strings.NewReader("networkname a\nencryption on # forked\nport 7001\nPort\nendconfig\nnext 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{`"encryption" (line 2)`, `"Port" (line 4)`}; !slices.Equal(unknown, want) {
+		t.Errorf("unknown = %q, want %q", unknown, want)
+	}
+	if want := "\n# Not options of PeerVPN, and left out:\n# line 2: encryption on\n# line 4: Port\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("ImportPeerVPN =\n%s\nwant it to end with%s", got, want)
+	}
+	checkImported(t, got)
+}
+
 func TestImportPeerVPNBad(t *testing.T) {
 	for _, tt := range []struct{ text, says string }{
-		{"networkname a\nencryption on", `line 2: PeerVPN has no option "encryption"`},
-		{"Port 1", `line 1: PeerVPN has no option "Port"`},
+		{"\nPort 1\nencryption on", `line 2: PeerVPN has no option "Port", and the file has no other that it has`},
 		{"enablerelay maybe", `line 1: enablerelay: "maybe" is not yes or no`},
 		{"enablerelay", `line 1: enablerelay: "" is not yes or no`},
 	} {
-		if _, err := ImportPeerVPN(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.says) {
+		if _, _, err := ImportPeerVPN(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("ImportPeerVPN(%q) error = %v, want one that says %q", tt.text, err, tt.says)
 		}
 	}
@@ -99,7 +114,7 @@ func FuzzImportPeerVPN(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Fuzz(func(t *testing.T, conf string) {
-		got, err := ImportPeerVPN(strings.NewReader(conf))
+		got, _, err := ImportPeerVPN(strings.NewReader(conf))
 		if err != nil {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"meshnet/meshd/session"
 	"meshnet/meshd/token"
@@ -80,7 +81,7 @@ func (r *rawConfig) daemon(c *Config) error {
 		c.Name = *r.Name
 	}
 	if r.Listen != nil {
-		if err := checkListen(*r.Listen); err != nil {
+		if err := CheckListen(*r.Listen); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
 		c.Listen = *r.Listen
@@ -131,8 +132,8 @@ func ParseLevel(s string) (slog.Level, error) {
 	return 0, fmt.Errorf("%.20q is not debug, info, warn or error", s)
 }
 
-// checkListen says whether each address is "ADDR:PORT" with an IP address or none.
-func checkListen(listen []string) error {
+// CheckListen says whether there are addresses and each is "ADDR:PORT" with an IP address or none.
+func CheckListen(listen []string) error {
 	if len(listen) == 0 {
 		return errors.New("there is no address")
 	}
@@ -209,6 +210,9 @@ func (r *rawNetwork) fromToken(secret func(string) ([]byte, error)) (Network, er
 		b, err := secret(r.TokenFile)
 		if err != nil {
 			return Network{}, fmt.Errorf("token_file: %w", err)
+		}
+		if strings.TrimSpace(string(b)) == "" {
+			return Network{}, errors.New("token_file: the token file is empty")
 		}
 		key, text = "token_file", string(b)
 	}

@@ -30,6 +30,7 @@ type Settings struct {
 	Seeds        []string         // endpoints of members to ask for the others; "HOST:PORT"
 	NodeName     string           // this host's, in this network
 	Created      bool             // this host created the network
+	Pending      bool             // it is being made or removed: a start that finds it so erases it
 	Identity     session.Identity // this host's, in this network
 	LastInstance uint64           // of the last start; every start has a larger one
 }
@@ -56,6 +57,7 @@ type settingsFile struct {
 	Seeds        []string     `json:"seeds"`
 	NodeName     string       `json:"node_name"`
 	Created      bool         `json:"created"`
+	Pending      bool         `json:"pending,omitempty"`
 	PrivateKey   hexBytes     `json:"private_key"`
 	LastInstance uint64       `json:"last_instance"`
 }
@@ -106,6 +108,7 @@ func (s *State) save(n Settings) error {
 		Seeds:        n.Seeds,
 		NodeName:     n.NodeName,
 		Created:      n.Created,
+		Pending:      n.Pending,
 		PrivateKey:   n.Identity.Private[:],
 		LastInstance: n.LastInstance,
 	}, "", "  ")
@@ -181,7 +184,7 @@ func parseSettings(data []byte) (Settings, error) {
 func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
-		NodeName: f.NodeName, Created: f.Created, LastInstance: f.LastInstance, Pools: f.Pools,
+		NodeName: f.NodeName, Created: f.Created, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
 	}
 	var private [32]byte
 	for _, b := range []struct {

@@ -132,6 +132,12 @@ func (s *State) unused(name string) bool {
 	return err == nil
 }
 
+// Exists reports whether there are files of a network, readable or not.
+func (s *State) Exists(name string) bool {
+	_, err := os.Lstat(s.NetworkDir(name))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // Remove forgets a network with all its files. A network that is not there is no error. After a crash the network is
 // there with all its files or not at all.
 func (s *State) Remove(name string) error {

@@ -16,6 +16,8 @@ const (
 	spreadPerMember = 20 * time.Millisecond
 	// maxFetchAttempts bounds the attempts for one goal; push/pull brings it up again if need be.
 	maxFetchAttempts = 6
+	// maxFetches bounds the tables to be fetched: a peer's digests can name any number of nodes.
+	maxFetches = 4096
 )
 
 // fetches are the tables that have to be fetched, by owner. It is pure state: not safe for concurrent use.
@@ -46,6 +48,9 @@ func (f *fetches) held(now time.Time, goal neighbour.Mark, holder session.NodeID
 
 func (f *fetches) plan(goal neighbour.Mark, holder session.NodeID, due time.Time) {
 	p := f.pending[goal.Owner]
+	if p == nil && len(f.pending) >= maxFetches {
+		return
+	}
 	if p == nil {
 		f.pending[goal.Owner] = &fetch{goal: goal, holder: holder, due: due}
 		return

@@ -46,7 +46,7 @@ type Member struct {
 // Alive reports whether m's state is StateAlive.
 func (m Member) Alive() bool { return m.State == StateAlive }
 
-// Conflict is members that are alive or dead, and share one name. The first one has it; the others came later.
+// Conflict is members that are alive and share one name. The first one has it; the others came later.
 type Conflict struct {
 	Name    string
 	Members []Member // at least two, by instance
@@ -56,7 +56,7 @@ type Conflict struct {
 func conflicts(members []Member) []Conflict {
 	byName := make(map[string][]Member)
 	for _, m := range members {
-		if m.State != StateLeft {
+		if m.Alive() {
 			byName[m.Name] = append(byName[m.Name], m)
 		}
 	}

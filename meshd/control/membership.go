@@ -25,6 +25,8 @@ const (
 	// probeInterval is memberlist's; see memberlistConfig. An overloaded node makes it up to maxAwareness times longer.
 	probeInterval = 1500 * time.Millisecond
 	maxAwareness  = 4
+	// maxClockSkew is how far ahead of ours another node's clock may be: as far as sessions allow.
+	maxClockSkew = 10 * time.Minute
 	// crcLen is what memberlist adds to a packet after it has filled it: type (1) and checksum (4).
 	crcLen = 5
 )
@@ -131,6 +133,7 @@ var (
 	errIncompatible  = errors.New("it speaks an incompatible version")
 	errHasLeft       = errors.New("this instance has left")
 	errOldInstance   = errors.New("a newer instance is known")
+	errFromTheFuture = errors.New("this instance has not started yet")
 )
 
 // NotifyAlive implements memberlist.AliveDelegate: it refuses what no honest member says, and news that are old.
@@ -155,6 +158,9 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	if id == d.c.cfg.Self {
 		return nil // memberlist refutes what others remember of an earlier instance
 	}
+	if fromTheFuture(time.Now(), m.instance) {
+		return errFromTheFuture
+	}
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	switch old, ok := d.c.roster.members[id]; {
@@ -164,6 +170,12 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 		return errOldInstance
 	}
 	return nil
+}
+
+// fromTheFuture reports whether no node can have started as this instance yet. Believing it would keep out the real node's
+// coming instances for ever.
+func fromTheFuture(now time.Time, instance uint64) bool {
+	return instance > uint64(now.Add(maxClockSkew).UnixNano())
 }
 
 // memberUp takes in that memberlist holds n alive, and what n says of itself.

@@ -137,6 +137,9 @@ func (c *Control) handleMessage(b []byte) {
 
 func (c *Control) updateLocked(u neighbour.Update) bool {
 	now := time.Now()
+	if fromTheFuture(now, u.Epoch) {
+		return false
+	}
 	o := c.tables.Apply(now, u)
 	c.changed = c.changed || o.Changed
 	if o.Fresh && o.Behind {
@@ -147,7 +150,7 @@ func (c *Control) updateLocked(u neighbour.Update) bool {
 
 // leftLocked takes in that an instance left, and reports whether that was news.
 func (c *Control) leftLocked(l neighbour.Left, at time.Time) bool {
-	if l.Owner == c.cfg.Self || !c.tables.Leave(at, l.Owner, l.Epoch) {
+	if l.Owner == c.cfg.Self || fromTheFuture(at, l.Epoch) || !c.tables.Leave(at, l.Owner, l.Epoch) {
 		return false
 	}
 	c.changed = true
@@ -165,6 +168,7 @@ func (c *Control) handleDigests(b []byte) {
 		return
 	}
 	now := time.Now()
+	digests = slices.DeleteFunc(digests, func(d neighbour.Digest) bool { return fromTheFuture(now, d.Epoch) })
 	c.mu.Lock()
 	cmp := c.tables.Compare(now, digests)
 	c.changed = c.changed || cmp.Changed

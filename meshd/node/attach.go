@@ -1,8 +1,11 @@
 package node
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"meshnet/ipam"
@@ -13,47 +16,91 @@ import (
 
 // neighbourTable is what attaching and the switch need of the neighbour table: who has which address and MAC.
 type neighbourTable struct {
-	all   []control.Neighbour
 	addrs map[netip.Addr]session.NodeID
 	macs  map[mesh.MAC]session.NodeID
 }
 
-// readNeighbours publishes the neighbour table to the frame path and to Attach.
+// readNeighbours publishes the neighbour table to the frame path and to Attach. Two nodes that claim one MAC or address are
+// ordered: this node's own attachments come first, so that no member can take their traffic away.
 func (n *Node) readNeighbours() {
-	t := &neighbourTable{
-		all:   n.control.Neighbours(),
-		addrs: make(map[netip.Addr]session.NodeID),
-		macs:  make(map[mesh.MAC]session.NodeID),
-	}
-	for _, nb := range t.all {
+	t := &neighbourTable{addrs: make(map[netip.Addr]session.NodeID), macs: make(map[mesh.MAC]session.NodeID)}
+	for _, nb := range n.control.Neighbours() {
 		for _, a := range nb.Addrs {
-			t.addrs[a] = nb.Node
+			claim(n.ID(), t.addrs, a, nb.Node)
 		}
-		t.macs[nb.MAC] = nb.Node
+		claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
 	}
 	n.neighbours.Store(t)
 	n.fabric.Neighbours(t.macs)
 }
 
-// Attach gives an attachment its lease, which is on disk with its holder when Attach returns, and lets the members know.
-// The same attachment gets the same lease however often it asks, and whoever holds it.
+// claim gives key to node, unless self or a node of a lower ID has it.
+func claim[K comparable](self session.NodeID, table map[K]session.NodeID, key K, node session.NodeID) {
+	holder, taken := table[key]
+	if !taken || node == self || holder != self && bytes.Compare(node[:], holder[:]) < 0 {
+		table[key] = node
+	}
+}
+
+// Attach gives an attachment its lease, which is on disk when Attach returns, and lets the members know. The same
+// attachment gets the same lease however often it asks.
 func (n *Node) Attach(a ipam.Attachment, holder ipam.Holder) (ipam.Lease, error) {
+	defer n.attaching.lock(a)()
 	lease, err := n.cfg.Leases.Lease(time.Now(), ipam.Request{Attachment: a, Holder: holder, IPv4: ipam.V4Request{None: true}}, n.taken)
 	if err != nil {
-		return ipam.Lease{}, fmt.Errorf("leasing an address for %s/%s: %w", a.Container, a.IfName, err)
+		return ipam.Lease{}, fmt.Errorf("leasing an address for %v: %w", a, err)
 	}
-	n.control.Upsert(n.neighbour(lease))
+	if err := n.control.Upsert(n.neighbour(lease)); err != nil {
+		_, released := n.cfg.Leases.Release(time.Now(), a)
+		return ipam.Lease{}, errors.Join(fmt.Errorf("telling the members of %v: %w", a, err), released)
+	}
 	return lease, nil
 }
 
 // Detach ends an attachment and reports whether there was one.
 func (n *Node) Detach(a ipam.Attachment) (bool, error) {
+	defer n.attaching.lock(a)()
 	existed, err := n.cfg.Leases.Release(time.Now(), a)
 	if err != nil {
-		return false, fmt.Errorf("releasing the address of %s/%s: %w", a.Container, a.IfName, err)
+		return false, fmt.Errorf("releasing the address of %v: %w", a, err)
 	}
 	n.control.Withdraw(a.Container, a.IfName)
 	return existed, nil
+}
+
+// keyed lets one goroutine at a time change an attachment, so that what is on disk and what the members are told agree.
+type keyed struct {
+	mu   sync.Mutex
+	busy map[ipam.Attachment]*attachLock
+}
+
+type attachLock struct {
+	mu    sync.Mutex
+	users int
+}
+
+// lock waits until nobody else changes a, and returns what ends our own turn.
+func (k *keyed) lock(a ipam.Attachment) (unlock func()) {
+	k.mu.Lock()
+	l := k.busy[a]
+	if l == nil {
+		if k.busy == nil {
+			k.busy = make(map[ipam.Attachment]*attachLock)
+		}
+		l = new(attachLock)
+		k.busy[a] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.mu.Lock()
+	return func() {
+		l.mu.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(k.busy, a)
+		}
+	}
 }
 
 // Leases returns this member's leases.

@@ -17,11 +17,10 @@ func (n *Node) gather(ctx context.Context) {
 	for {
 		seeds := n.usable(n.resolve(ctx, n.cfg.Seeds))
 		advertise := n.resolve(ctx, n.cfg.Advertise)
+		local := n.cfg.LocalEndpoints()
 		err := n.do(ctx, func(now time.Time) {
-			if !n.state.superseded {
-				n.callSeeds(now, seeds)
-			}
-			n.state.advertise = advertise
+			n.state.advertise, n.state.local = advertise, local
+			n.callSeeds(now, seeds)
 			n.control.SetEndpoints(n.ownEndpoints())
 		})
 		if err != nil {
@@ -73,7 +72,7 @@ func (n *Node) observe(e netip.AddrPort) {
 // ownEndpoints returns where others may reach this host: what the operator said, its own addresses, and how peers see it.
 func (n *Node) ownEndpoints() []netip.AddrPort {
 	var own []netip.AddrPort
-	for _, list := range [][]netip.AddrPort{n.state.advertise, n.cfg.LocalEndpoints(), n.state.observed} {
+	for _, list := range [][]netip.AddrPort{n.state.advertise, n.state.local, n.state.observed} {
 		for _, e := range n.usable(list) {
 			if len(own) < maxEndpoints && !slices.Contains(own, e) {
 				own = append(own, e)

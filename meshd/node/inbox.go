@@ -18,7 +18,8 @@ const (
 
 // inbox is everything that reaches the loop. Its senders never block, but for calls.
 type inbox struct {
-	handshakes chan handshake           // peers' handshake messages, copied
+	first      chan handshake           // first handshake messages, copied: anybody can send them
+	handshakes chan handshake           // the others, which name an index of ours
 	closes     chan closing             // peers' goodbyes
 	stations   chan station             // MACs that the frame path saw
 	reports    chan report              // what the frame path noticed about keypairs
@@ -54,6 +55,7 @@ type report struct {
 
 func newInbox() inbox {
 	return inbox{
+		first:      make(chan handshake, handshakeQueue),
 		handshakes: make(chan handshake, handshakeQueue),
 		closes:     make(chan closing, handshakeQueue),
 		stations:   make(chan station, reportQueue),

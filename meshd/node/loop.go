@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -15,14 +16,14 @@ const idleTick = time.Second
 
 // loopState is what only the loop touches.
 type loopState struct {
-	wanted     map[session.NodeID]want // members we mean to have a session with
-	advertise  []netip.AddrPort        // what Config.Advertise resolved to
-	observed   []netip.AddrPort        // how peers see us, the newest last
-	superseded bool                    // our identity is in use by a later instance: keep silent
-	warnings   map[string]string       // what an operator should know, by subject
-	metAt      time.Time               // when the first other member was alive; zero before
-	nextSave   time.Time               // when known members are written next
-	dirty      bool                    // known members changed since they were written
+	wanted    map[session.NodeID]want // members we mean to have a session with
+	advertise []netip.AddrPort        // what Config.Advertise resolved to
+	observed  []netip.AddrPort        // how peers see us, the newest last
+	local     []netip.AddrPort        // the endpoints of this host's own interfaces
+	warnings  map[string]warning      // what an operator should know, by subject
+	metAt     time.Time               // when the first other member was alive; zero before
+	nextSave  time.Time               // when known members are written next
+	dirty     bool                    // known members changed since they were written
 }
 
 // want is a session to be made: not before at, with one of endpoints.
@@ -32,12 +33,26 @@ type want struct {
 	asked     bool // the machine knows
 }
 
+// warning is a sentence for the operator, and when it was last true.
+type warning struct {
+	text string
+	at   time.Time
+}
+
+const (
+	// warningAge is how long a warning is shown that is not repeated; its causes are tried again more often.
+	warningAge = 10 * time.Minute
+	// maxWarnings bounds what members can make us say.
+	maxWarnings = 64
+)
+
 func newLoopState() loopState {
-	return loopState{wanted: make(map[session.NodeID]want), warnings: make(map[string]string)}
+	return loopState{wanted: make(map[session.NodeID]want), warnings: make(map[string]warning)}
 }
 
 // loop owns the control state until ctx ends.
 func (n *Node) loop(ctx context.Context) {
+	defer close(n.ended)
 	now := time.Now()
 	n.start(now)
 	timer := time.NewTimer(0)
@@ -47,6 +62,9 @@ func (n *Node) loop(ctx context.Context) {
 		timer.Reset(n.next(now).Sub(now))
 		select {
 		case <-ctx.Done():
+		case h := <-n.inbox.first:
+			now = time.Now()
+			n.machine.HandleHandshake(now, h.from, h.datagram)
 		case h := <-n.inbox.handshakes:
 			now = time.Now()
 			n.machine.HandleHandshake(now, h.from, h.datagram)
@@ -88,7 +106,7 @@ func (n *Node) start(now time.Time) {
 // advance runs the timers that are due and carries out what the state machines ask for.
 func (n *Node) advance(now time.Time) {
 	for id, w := range n.state.wanted {
-		if !w.asked && !now.Before(w.at) && !n.state.superseded {
+		if !w.asked && !now.Before(w.at) {
 			w.asked = true
 			n.state.wanted[id] = w
 			n.machine.Connect(now, id, w.endpoints)
@@ -145,12 +163,12 @@ func (n *Node) event(now time.Time, e session.Event) {
 	case session.Closed:
 		n.lost(e.ID, e.Reason)
 		if e.Reason == wire.CloseDuplicate {
-			n.supersede(now, "peer "+e.ID.Short())
+			n.superseded(now, "peer "+e.ID.Short())
 		}
 	case session.DuplicateIdentity:
 		n.duplicate(now, e)
 	case session.ClockSkew:
-		n.warn("clock "+e.Endpoint.Addr.String(), fmt.Sprintf("the clocks of %v and this host differ by %v, which is too much for a "+
+		n.warn(now, "clock "+e.Endpoint.Addr.String(), fmt.Sprintf("the clocks of %v and this host differ by %v, which is too much for a "+
 			"session: set them (NTP)", e.Endpoint.Addr, e.Skew.Round(time.Second).Abs()))
 	}
 }
@@ -178,39 +196,42 @@ func (n *Node) duplicate(now time.Time, e session.DuplicateIdentity) {
 	where := e.Endpoint.Addr.String()
 	switch {
 	case e.ID != n.ID():
-		n.warn("identity "+e.ID.Short(), "two hosts use the identity "+e.ID.Short()+", one of them at "+where+
+		n.warn(now, "identity "+e.ID.Short(), "two hosts use the identity "+e.ID.Short()+", one of them at "+where+
 			": a state directory was copied; on one of them, leave the network and join again")
 	case e.Instance > n.cfg.Instance:
-		n.supersede(now, where)
+		n.superseded(now, where)
 	default:
-		n.warn("identity", "a host at "+where+" uses this host's identity: its state directory is a copy of this one's; "+
+		n.warn(now, "identity", "a host at "+where+" uses this host's identity: its state directory is a copy of this one's; "+
 			"there, leave the network and join again")
 	}
 }
 
-// supersede ends our part in the network: another host that started later has our identity, and two with one identity
-// would take each other's traffic in turn.
-func (n *Node) supersede(now time.Time, where string) {
-	if n.state.superseded {
-		return
-	}
-	n.state.superseded = true
-	n.warn("identity", "another host uses this host's identity and started later (told by "+where+"): this host keeps out "+
-		"of the network; if its state directory was copied, leave the network here and join again with the token")
-	for id := range n.state.wanted {
-		n.machine.Forget(now, id, 0)
-	}
-	n.publishSessions(func(t sessionTable) { clear(t) })
+// superseded says that another host that started later has our identity: the members keep to that one and close our
+// sessions. They are asked again and again, since that host may be the one to go.
+func (n *Node) superseded(now time.Time, where string) {
+	n.warn(now, "identity", "another host has this host's identity and started later, so the members refuse this one (told by "+
+		where+"); if its state directory was copied, leave the network here and join again with the token")
 }
 
-// warn keeps and logs what an operator should know, once a subject.
-func (n *Node) warn(subject, text string) {
-	if n.state.warnings[subject] == text {
+// warn keeps what an operator should know, and logs it if it is news.
+func (n *Node) warn(now time.Time, subject, text string) {
+	old, ok := n.state.warnings[subject]
+	if !ok && len(n.state.warnings) >= maxWarnings {
 		return
 	}
-	n.state.warnings[subject] = text
-	n.log.Warn(text)
+	n.state.warnings[subject] = warning{text: text, at: now}
+	if old.text != text {
+		n.log.Warn(text)
+	}
 }
+
+// Warn shows the operator a sentence on subject for some minutes.
+func (n *Node) Warn(subject, text string) {
+	_ = n.do(context.Background(), func(now time.Time) { n.warn(now, subject, text) }) // a node that has ended says nothing
+}
+
+// ErrEnded says that a node does not run any more.
+var ErrEnded = errors.New("the network is stopping")
 
 // publishSessions lets the frame path and senders see a changed set of sessions.
 func (n *Node) publishSessions(change func(sessionTable)) {
@@ -228,14 +249,16 @@ func (n *Node) publishSessions(change func(sessionTable)) {
 	n.fabric.SetPeers(peers)
 }
 
-// do runs call in the loop and waits for it.
+// do runs call in the loop and waits for it. The error is ErrEnded or ctx's.
 func (n *Node) do(ctx context.Context, call func(now time.Time)) error {
 	done := make(chan struct{})
 	select {
 	case n.inbox.calls <- func(now time.Time) { call(now); close(done) }:
+		<-done
+		return nil
+	case <-n.ended:
+		return ErrEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	<-done
-	return nil
 }

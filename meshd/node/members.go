@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,9 +27,6 @@ const (
 
 // reconcile makes the set of wanted sessions follow the members.
 func (n *Node) reconcile(now time.Time) {
-	if n.state.superseded {
-		return
-	}
 	members := n.control.Members()
 	known := make(map[session.NodeID]bool, len(members))
 	for _, m := range members {
@@ -47,7 +45,7 @@ func (n *Node) reconcile(now time.Time) {
 		}
 	}
 	n.forgetStrangers(now, known)
-	n.checkMembers(members)
+	n.checkMembers(now, members)
 	n.state.dirty = true
 }
 
@@ -70,7 +68,7 @@ func (n *Node) wantMember(now time.Time, m control.Member) {
 
 // want handles control's wish to talk to a peer that has no session.
 func (n *Node) want(now time.Time, id session.NodeID) {
-	if w, ok := n.state.wanted[id]; ok && w.asked && !n.state.superseded {
+	if w, ok := n.state.wanted[id]; ok && w.asked {
 		n.machine.Connect(now, id, w.endpoints)
 	}
 }
@@ -98,10 +96,11 @@ func (n *Node) forgetStrangers(now time.Time, known map[session.NodeID]bool) {
 }
 
 // checkMembers looks for what members must not share: a name, or the making of the network.
-func (n *Node) checkMembers(members []control.Member) {
+func (n *Node) checkMembers(now time.Time, members []control.Member) {
+	warnings := make(map[string]string)
 	for _, c := range n.control.NameConflicts() {
-		n.warn("name "+c.Name, "hosts "+c.Members[0].ID.Short()+" and "+c.Members[1].ID.Short()+" are both called "+c.Name+
-			": give one of them another name (meshd --name)")
+		warnings[memberWarning+c.Name] = "hosts " + c.Members[0].ID.Short() + " and " + c.Members[1].ID.Short() + " are both called " +
+			c.Name + ": give one of them another name (meshd --name)"
 	}
 	var creators []string
 	for _, m := range members {
@@ -111,9 +110,19 @@ func (n *Node) checkMembers(members []control.Member) {
 	}
 	if len(creators) > 1 {
 		slices.Sort(creators)
-		n.warn("created", "hosts "+strings.Join(creators, " and ")+" both created the network: only one may (create = true)")
+		warnings[memberWarning+"created"] = "hosts " + strings.Join(creators, " and ") + " both created the network: only one may " +
+			"(create = true)"
+	}
+	maps.DeleteFunc(n.state.warnings, func(subject string, _ warning) bool {
+		return strings.HasPrefix(subject, memberWarning) && warnings[subject] == ""
+	})
+	for subject, text := range warnings {
+		n.warn(now, subject, text)
 	}
 }
+
+// memberWarning begins the subjects of warnings that last as long as their cause.
+const memberWarning = "members: "
 
 // usable returns the endpoints that may be tried: none inside the overlay, which would carry the mesh by itself.
 func (n *Node) usable(endpoints []netip.AddrPort) []netip.AddrPort {

@@ -29,11 +29,13 @@ type Node struct {
 
 	sessions   atomic.Pointer[sessionTable]   // published by the loop for Send and Status
 	neighbours atomic.Pointer[neighbourTable] // published by the loop for Attach and Leases
+	ended      chan struct{}                  // closed when the loop has returned
 	joined     chan struct{}                  // closed by the loop when another member was first alive
 
-	inbox    inbox
-	buffers  sync.Pool // of *sendBuffer
-	counters Counters
+	attaching keyed
+	inbox     inbox
+	buffers   sync.Pool // of *sendBuffer
+	counters  Counters
 }
 
 // sessionTable holds the sessions that are up, by peer.
@@ -44,11 +46,13 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg:     cfg,
 		log:     cfg.Log.With("network", cfg.Name),
+		ended:   make(chan struct{}),
 		joined:  make(chan struct{}),
 		inbox:   newInbox(),
 		buffers: sync.Pool{New: func() any { return new(sendBuffer) }},
 	}
 	n.state = newLoopState()
+	n.state.local = cfg.LocalEndpoints()
 	n.sessions.Store(&sessionTable{})
 	n.neighbours.Store(&neighbourTable{})
 	n.machine = session.New(session.Config{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,7 +196,7 @@ func TestClonedIdentity(t *testing.T) {
 				return err == nil && strings.Contains(strings.Join(st.Warnings, "\n"), what)
 			}
 		}
-		c.eventually(3*time.Minute, "the original knows that it was copied", said(original, "keeps out"))
+		c.eventually(3*time.Minute, "the original knows that it was copied", said(original, "the members refuse this one"))
 		c.eventually(3*time.Minute, "somebody else says so", func() bool {
 			return said(c.members[0], "two hosts use the identity")() || said(c.members[2], "two hosts use the identity")()
 		})
@@ -236,6 +237,33 @@ func TestStrangersGetSilence(t *testing.T) {
 		}
 		if n := c.members[0].node.Counters()["session_handshake_psk"]; n == 0 {
 			t.Error("session_handshake_psk = 0, want the stranger counted")
+		}
+	})
+}
+
+// Attaching and detaching at once leave what is on disk and what the members are told the same.
+func TestAttachAndDetachAtOnce(t *testing.T) {
+	in(t, 2, func(t *testing.T, c *cluster) {
+		a := ipam.Attachment{Container: "web", IfName: "eth0"}
+		n := c.members[0].node
+		for range 50 {
+			var wg sync.WaitGroup
+			wg.Go(func() { n.Attach(a, ipam.Holder{}) })
+			wg.Go(func() { n.Detach(a) })
+			wg.Wait()
+			if held, told := len(n.Leases()), len(n.Neighbours()); held != told {
+				t.Fatalf("%d leases, and the members are told of %d", held, told)
+			}
+		}
+	})
+}
+
+// A node that has ended says so; nobody waits for it.
+func TestStatusAfterTheEnd(t *testing.T) {
+	in(t, 2, func(t *testing.T, c *cluster) {
+		c.members[1].kill()
+		if _, err := c.members[1].node.Status(t.Context()); !errors.Is(err, node.ErrEnded) {
+			t.Errorf("Status() = %v, want ErrEnded", err)
 		}
 	})
 }

@@ -11,11 +11,15 @@ import (
 
 // Handshake implements hub.Network: the loop handles handshakes.
 func (n *Node) Handshake(from wire.Endpoint, datagram []byte) {
-	if len(datagram) > wire.MaxDatagram {
+	if len(datagram) == 0 || len(datagram) > wire.MaxDatagram {
 		n.counters.Oversized.Add(1)
 		return
 	}
-	if !offer(n.inbox.handshakes, handshake{from: from, datagram: bytes.Clone(datagram)}) {
+	queue := n.inbox.handshakes
+	if wire.Type(datagram[0]) == wire.TypeHandshake1 {
+		queue = n.inbox.first
+	}
+	if !offer(queue, handshake{from: from, datagram: bytes.Clone(datagram)}) {
 		n.counters.HandshakeQueue.Add(1)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"meshnet/meshd/control"
@@ -62,7 +63,7 @@ type Neighbour struct {
 	State    PeerState // of its node; PeerUp for this one
 }
 
-// Status returns how the node is. The error is that of ctx.
+// Status returns how the node is. The error is ErrEnded or that of ctx.
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	st := Status{
 		Attachments: len(n.cfg.Leases.Leases()),
@@ -80,10 +81,14 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		st.RXBytes += p.RXBytes
 		st.TXBytes += p.TXBytes
 	}
-	err := n.do(ctx, func(time.Time) {
+	err := n.do(ctx, func(now time.Time) {
 		st.Endpoints = n.ownEndpoints()
-		for _, w := range n.state.warnings {
-			st.Warnings = append(st.Warnings, w)
+		for subject, w := range n.state.warnings {
+			if strings.HasPrefix(subject, memberWarning) || now.Sub(w.at) < warningAge {
+				st.Warnings = append(st.Warnings, w.text)
+			} else {
+				delete(n.state.warnings, subject)
+			}
 		}
 	})
 	slices.Sort(st.Warnings)

@@ -70,7 +70,7 @@ func addBridge(name string, mtu int, mac [6]byte) error {
 	return nil
 }
 
-// Attach makes the TAP device a port of the bridge; it leaves the bridge that it is in.
+// Attach makes the TAP device a port of the bridge, and sets it up; it leaves the bridge that it is in.
 func Attach(tap, bridge string) error {
 	if err := attachPort(tap, bridge); err != nil {
 		return fmt.Errorf("attaching %s to bridge %s: %w", tap, bridge, err)
@@ -90,36 +90,24 @@ func attachPort(tap, bridge string) error {
 	if err != nil {
 		return err
 	}
-	if port.Attrs().MasterIndex == master.Attrs().Index {
-		return nil
+	if port.Attrs().MasterIndex != master.Attrs().Index {
+		if err := netlink.LinkSetMaster(port, master); err != nil {
+			return needsAdmin(err)
+		}
 	}
-	return needsAdmin(netlink.LinkSetMaster(port, master))
+	return setUp(port)
 }
 
-// RemoveBridge removes the bridge if it has no ports, and otherwise leaves it; that there is none is not an error.
-// Between the look and the removal a port can still come, so the caller keeps others from adding one.
+// RemoveBridge removes the bridge; that there is none is not an error. What is still in it loses it, and nothing else.
 func RemoveBridge(name string) error {
-	if err := removeBridge(name); err != nil {
+	bridge, err := lookBridge(name)
+	if err == nil && bridge != nil {
+		err = deleteLink(name)
+	}
+	if err != nil {
 		return fmt.Errorf("removing bridge %s: %w", name, err)
 	}
 	return nil
-}
-
-func removeBridge(name string) error {
-	bridge, err := lookBridge(name)
-	if bridge == nil {
-		return err
-	}
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("listing its ports: %w", err)
-	}
-	for _, link := range links {
-		if link.Attrs().MasterIndex == bridge.Attrs().Index {
-			return nil
-		}
-	}
-	return deleteLink(name)
 }
 
 // BridgeExists reports whether there is a bridge of that name; false as well if it cannot be told.

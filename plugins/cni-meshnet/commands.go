@@ -28,7 +28,7 @@ func request(args *skel.CmdArgs, c *config) attach.Request {
 }
 
 func add(args *skel.CmdArgs) error {
-	c, err := parseConfig(args.StdinData)
+	c, err := parseKnown(args.StdinData)
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,9 @@ func add(args *skel.CmdArgs) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	client := c.client()
-	r, err := attach.Add(ctx, client, request(args, c))
+	r, err := attach.Add(ctx, c.client(), request(args, c))
 	if err != nil {
-		return explain(ctx, client, c, fmt.Errorf("attaching %s/%s: %w", args.ContainerID, args.IfName, err))
+		return coded(fmt.Errorf("attaching %s/%s: %w", args.ContainerID, args.IfName, err))
 	}
 	return types.PrintResult(extend(c.prev, r, args.Netns), c.CNIVersion)
 }
@@ -52,15 +51,14 @@ func del(args *skel.CmdArgs) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	client := c.client()
-	if err := attach.Del(ctx, client, request(args, c)); err != nil {
-		return explain(ctx, client, c, fmt.Errorf("detaching %s/%s: %w", args.ContainerID, args.IfName, err))
+	if err := attach.Del(ctx, c.client(), request(args, c)); err != nil {
+		return coded(fmt.Errorf("detaching %s/%s: %w", args.ContainerID, args.IfName, err))
 	}
 	return nil
 }
 
 func check(args *skel.CmdArgs) error {
-	c, err := parseConfig(args.StdinData)
+	c, err := parseKnown(args.StdinData)
 	if err != nil {
 		return err
 	}
@@ -72,10 +70,9 @@ func check(args *skel.CmdArgs) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	client := c.client()
 	r := request(args, c)
 	r.MAC = c.macOf(args.IfName)
-	a, err := attach.Check(ctx, client, r)
+	a, err := attach.Check(ctx, c.client(), r)
 	if err == nil {
 		err = checkPrev(c.prev, a, args.Netns)
 	}
@@ -84,13 +81,13 @@ func check(args *skel.CmdArgs) error {
 	}
 	err = fmt.Errorf("checking %s/%s: %w", args.ContainerID, args.IfName, err)
 	if errors.Is(err, api.ErrUnreachable) || errors.As(err, new(*api.Error)) || errors.Is(err, attach.ErrNoNamespace) {
-		return explain(ctx, client, c, err)
+		return coded(err)
 	}
 	return types.NewError(codeCheck, err.Error(), "")
 }
 
 func status(args *skel.CmdArgs) error {
-	c, err := parseConfig(args.StdinData)
+	c, err := parseKnown(args.StdinData)
 	if err != nil {
 		return err
 	}

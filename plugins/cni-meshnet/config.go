@@ -6,7 +6,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/version"
+	cniversion "github.com/containernetworking/cni/pkg/version"
 
 	"meshnet/meshd/api"
 )
@@ -21,11 +21,24 @@ type config struct {
 	prev *types100.Result // of the plugins before this one; nil if there are none
 }
 
+// parseKnown is parseConfig for all but DEL, which works whatever has been written into the configuration since ADD: it
+// refuses keys that nobody reads. "Plugins may … generate an error if called with unknown fields" (SPEC.md, "Other keys").
+func parseKnown(stdin []byte) (*config, error) {
+	c, err := parseConfig(stdin)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKeys(stdin); err != nil {
+		return nil, types.NewError(types.ErrInvalidNetworkConfig, err.Error(), "")
+	}
+	return c, nil
+}
+
 // parseConfig reads a configuration. The error is a *types.Error.
 func parseConfig(stdin []byte) (*config, error) {
 	c := new(config)
 	if err := json.Unmarshal(stdin, c); err != nil {
-		return nil, types.NewError(types.ErrDecodingFailure, "cannot read the network configuration", err.Error())
+		return nil, types.NewError(types.ErrDecodingFailure, "cannot read the network configuration", decodeError(err).Error())
 	}
 	if c.MTU < 0 {
 		return nil, types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("mtu is %d; it is a number of bytes", c.MTU), "")
@@ -35,7 +48,7 @@ func parseConfig(stdin []byte) (*config, error) {
 
 // parsePrev reads prevResult. The error is a *types.Error.
 func (c *config) parsePrev() error {
-	err := version.ParsePrevResult(&c.PluginConf)
+	err := cniversion.ParsePrevResult(&c.PluginConf)
 	if err == nil && c.PrevResult != nil {
 		c.prev, err = types100.NewResultFromResult(c.PrevResult)
 	}

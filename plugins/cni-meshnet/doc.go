@@ -14,6 +14,9 @@
 //	socket   of meshd; /run/meshnet/meshd.sock if left out
 //	mtu      of the interface, in bytes, at most the network's; the network's if left out
 //
+// Other keys are accepted if the specification defines them, without effect. ipam is refused, as this version delegates to no
+// IPAM plugin, and so is what nobody defines; DEL alone takes everything.
+//
 // The attachment's container ID in meshd is CNI_CONTAINERID, its interface name CNI_IFNAME.
 //
 // ADD fails if the container has an interface of that name. Its result has the two ends of the veth, the addresses, which
@@ -32,7 +35,7 @@
 //
 //	 4  the environment is wrong (CNI_IFNAME, CNI_CONTAINERID)
 //	 6  the configuration is not JSON of the right types, or prevResult cannot be read
-//	 7  the configuration is wrong: unknown network (with the list of those there are), MTU, ...
+//	 7  the configuration is wrong: unknown network (with the list of those there are), unknown key, MTU, ...
 //	 8  the network namespace is gone, none, or the host's own
 //	11  meshd cannot be reached or is not ready; try again later
 //	50  STATUS: ADD would fail

@@ -19,16 +19,8 @@ const (
 	codeMeshd     uint = 103 // meshd refused or failed
 )
 
-// explain returns err as a *types.Error with its code. For an unknown network, the details list those there are.
-func explain(ctx context.Context, client *api.Client, c *config, err error) error {
-	e := types.NewError(codeOf(err), err.Error(), "")
-	if e.Code == types.ErrInvalidNetworkConfig {
-		if networks, lerr := client.Networks(ctx); lerr == nil {
-			e.Details = "network in the configuration: " + quoteOrNone(c.Network) + "; this host is a member of " + list(networks)
-		}
-	}
-	return e
-}
+// coded returns err as a *types.Error with its code.
+func coded(err error) error { return types.NewError(codeOf(err), err.Error(), "") }
 
 func codeOf(err error) uint {
 	switch {
@@ -60,11 +52,4 @@ func list(networks []api.Network) string {
 		names = append(names, n.Name)
 	}
 	return strings.Join(names, ", ")
-}
-
-func quoteOrNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

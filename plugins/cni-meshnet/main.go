@@ -6,8 +6,11 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/version"
+	cniversion "github.com/containernetworking/cni/pkg/version"
 )
+
+// version is set by the build (-ldflags -X).
+var version = "devel"
 
 const help = `cni-meshnet - CNI plugin that puts containers on a meshnet network
 
@@ -35,6 +38,9 @@ CONFIGURATION
     socket    of meshd (/run/meshnet/meshd.sock)
     mtu       of the interface, in bytes; at most the network's, which is the default
 
+    Keys that neither this list nor the CNI specification has are an error, and so is
+    ipam: meshd gives the addresses. "cni-meshnet --version" prints the version.
+
 EXIT STATUS
     0 done; 1 failed, with an error as JSON on standard output. Its code is
     4 wrong environment, 6 malformed configuration, 7 wrong configuration such as an
@@ -53,8 +59,8 @@ SEE ALSO
 `
 
 // versions are those of the specification whose results the cni module converts to. 0.3.1 lacks CHECK.
-func versions() version.PluginInfo {
-	return version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+func versions() cniversion.PluginInfo {
+	return cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 }
 
 func funcs() skel.CNIFuncs {
@@ -74,6 +80,10 @@ func byHand(args []string) {
 	for _, a := range args {
 		if a == "--help" || a == "-h" || a == "-help" {
 			fmt.Print(help)
+			return
+		}
+		if a == "--version" || a == "-version" {
+			fmt.Println("cni-meshnet", version)
 			return
 		}
 	}

@@ -177,9 +177,25 @@ func TestErrors(t *testing.T) {
 		want    string // a part of message or details
 	}{
 		{"unknown network", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("network", "nope") },
-			types.ErrInvalidNetworkConfig, "this host is a member of homes"},
+			types.ErrInvalidNetworkConfig, `attaching c1/eth0: there is no network "nope" on this host, only homes; `},
 		{"mtu of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("mtu", "1400") },
-			types.ErrDecodingFailure, "mtu"},
+			types.ErrDecodingFailure, "cannot read the network configuration; mtu must be a whole number, not: string"},
+		{"fraction", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("mtu", 1400.5) },
+			types.ErrDecodingFailure, "; mtu must be a whole number, not: number 1400.5"},
+		{"dns of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("dns", []any{}) },
+			types.ErrDecodingFailure, "; dns must be an object, not: array"},
+		{"unknown key", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("netwrk", "homes") },
+			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are network, socket and mtu`},
+		{"unknown key", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("Network", "homes") },
+			types.ErrInvalidNetworkConfig, `unknown key "Network"`},
+		{"a whole list", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("plugins", []any{}) },
+			types.ErrInvalidNetworkConfig, `unknown key "plugins"`},
+		{"ipam", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("ipam", map[string]any{"type": "host-local"}) },
+			types.ErrInvalidNetworkConfig, "ipam: this version delegates to no IPAM plugin"},
+		{"mtu of another size", "ADD", func(b *meshdtest.Backend, r run) run {
+			b.Fail = api.Errorf(api.Invalid, "MTU 9000 is more than the network's 1500")
+			return r
+		}, types.ErrInvalidNetworkConfig, "attaching c1/eth0: MTU 9000 is more than the network's 1500; "},
 		{"negative mtu", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("mtu", -1) },
 			types.ErrInvalidNetworkConfig, "mtu is -1"},
 		{"another version", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("cniVersion", "2.0.0") },
@@ -227,6 +243,32 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%s = %+v, want code %d with %q", row.command, err, row.code, row.want)
 			}
 		})
+	}
+}
+
+// "Other keys are accepted if the specification defines them, without effect. … DEL alone takes everything."
+func TestKeysOfTheSpecification(t *testing.T) {
+	r := start(t, meshdtest.New(), "1.1.0")
+	for key, value := range map[string]any{
+		"ipMasq": true, "dns": map[string]any{"nameservers": []any{"192.0.2.53"}}, "capabilities": map[string]any{"mac": true},
+		"runtimeConfig": map[string]any{"mac": "x"}, "args": map[string]any{"cni": 1}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
+		"cniVersions": []any{"1.1.0"}, "disableCheck": true, "disableGC": true, "loadOnlyInlinedPlugins": true,
+	} {
+		r = r.set(key, value)
+	}
+	mustExec(t, r)
+	mustExec(t, r.set("netwrk", "x").set("ipam", map[string]any{"type": "host-local"}).with("DEL"))
+}
+
+// "cni-meshnet --version" prints the version.
+func TestVersionByHand(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &exec.Cmd{Path: self, Args: []string{"cni-meshnet", "--version"}, Env: []string{"GORACE=atexit_sleep_ms=0"}}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "cni-meshnet devel\n" {
+		t.Errorf("cni-meshnet --version: %v, %q", err, out)
 	}
 }
 
@@ -284,10 +326,14 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{"cniVersion":"1.0.0","name":"homes","type":"cni-meshnet","network":"homes","mtu":1400}`))
 	f.Add([]byte(`{"cniVersion":"0.4.0","prevResult":{"ips":[{"version":"6","address":"fd00::1/64"}]}}`))
 	f.Add([]byte(`{"mtu":1e99}`))
+	f.Add([]byte(`{"netwrk":"homes","ipam":{"type":"host-local"}}`))
 	f.Fuzz(func(t *testing.T, stdin []byte) {
 		c, err := parseConfig(stdin)
 		if err == nil {
 			err = c.parsePrev()
+		}
+		if _, err := parseKnown(stdin); err != nil && !errors.As(err, new(*types.Error)) {
+			t.Errorf("error %v of %q has no code", err, stdin)
 		}
 		if err != nil && !errors.As(err, new(*types.Error)) {
 			t.Errorf("error %v of %q has no code", err, stdin)

@@ -38,6 +38,7 @@ OPTIONS
     --ifname NAME   the interface in the container (eth0). The first way calls it so;
                     in the second, say what lxc.net.0.name says
     --socket PATH   of meshd (/run/meshnet/meshd.sock)
+    --version       print the version
 
 ERRORS
     A container that cannot be attached does not start. LXC throws away what hooks
@@ -50,7 +51,7 @@ ERRORS
     At a reboot of the container lxc.hook.post-stop keeps the lease.
 
 EXIT STATUS
-    0 done, or stopping; 1 the container could not be attached.
+    0 done, or stopping; 1 the container could not be attached; 2 wrong usage.
 
 SEE ALSO
     meshd --help, meshctl --help, cni-meshnet --help, lxc.container.conf(5)

@@ -14,24 +14,41 @@ import (
 	"meshnet/plugins/attach"
 )
 
+// version is set by the build (-ldflags -X).
+var version = "devel"
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
 // timeout limits one run.
 const timeout = 30 * time.Second
 
 // options are the hook's own arguments.
 type options struct{ socket, network, ifname string }
 
+// errVersion says that the hook is asked for its version.
+var errVersion = errors.New("--version")
+
 func main() {
 	o, args, err := parseOptions(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(help)
+		return
+	case errors.Is(err, errVersion):
+		fmt.Println("lxc-hook", version)
 		return
 	}
 	var e event
 	if err == nil {
 		e, err = parseEvent(args, os.Getenv)
 	}
+	code := exitUsage
 	if err == nil {
-		err = run(o, e)
+		code, err = exitFailed, run(o, e)
 	}
 	if err == nil {
 		return
@@ -44,7 +61,7 @@ func main() {
 	if e.kind == netDown || e.kind == stop || e.kind == postStop {
 		return // the container stops all the same
 	}
-	os.Exit(1)
+	os.Exit(code)
 }
 
 func parseOptions(args []string) (options, []string, error) {
@@ -54,8 +71,12 @@ func parseOptions(args []string) (options, []string, error) {
 	f.StringVar(&o.socket, "socket", api.DefaultSocket, "")
 	f.StringVar(&o.network, "network", "", "")
 	f.StringVar(&o.ifname, "ifname", "eth0", "")
+	showVersion := f.Bool("version", false, "")
 	if err := f.Parse(args); err != nil {
 		return o, nil, err
+	}
+	if *showVersion {
+		return o, nil, errVersion
 	}
 	return o, f.Args(), nil
 }
@@ -88,7 +109,7 @@ func run(o options, e event) error {
 	switch e.kind {
 	case netUp, startHost:
 		if _, err := attach.Add(ctx, client, r); err != nil {
-			return fmt.Errorf("attaching %s: %w", o.ifname, explain(ctx, client, o, err))
+			return fmt.Errorf("attaching %s: %w", o.ifname, err)
 		}
 		return nil
 	}
@@ -96,21 +117,4 @@ func run(o options, e event) error {
 		return fmt.Errorf("detaching %s: %w", o.ifname, err)
 	}
 	return nil
-}
-
-// explain adds the networks that there are to an error about one that there is not.
-func explain(ctx context.Context, client *api.Client, o options, err error) error {
-	var e *api.Error
-	if !errors.As(err, &e) || e.Code != api.NotFound {
-		return err
-	}
-	networks, lerr := client.Networks(ctx)
-	if lerr != nil || len(networks) == 0 {
-		return err
-	}
-	var names []string
-	for _, n := range networks {
-		names = append(names, n.Name)
-	}
-	return fmt.Errorf("%w (this host is a member of %s)", err, strings.Join(names, ", "))
 }

@@ -1,13 +1,60 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"meshnet/plugins/internal/meshdtest"
 )
+
+// TestMain lets the test binary be the hook, when it is called by its name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "lxc-hook" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// By hand, an error is one line on standard error; by LXC, which throws that away, one on standard output.
+func TestMainByHand(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		line           string
+		env            string
+		code           int
+		stdout, stderr string // the beginning
+	}{
+		{line: "", code: exitUsage, stderr: "lxc-hook: it is run by LXC"},
+		{line: "--bogus", code: exitUsage, stderr: "lxc-hook: flag provided but not defined"},
+		{line: "--socket /nonexistent/s c1 net up veth vethA", code: exitUsage, stderr: "lxc-hook: container c1: LXC has passed"},
+		{line: "--socket /nonexistent/s c1 lxc post-stop", code: 0, stderr: "lxc-hook: container c1: detaching eth0: meshd is not reachable"},
+		{line: "--version", code: 0, stdout: "lxc-hook devel\n"},
+		{line: "--help", code: 0, stdout: "lxc-hook - "},
+		{line: "c1 lxc nope", env: "LXC_NAME=c1", code: exitUsage, stdout: "lxc-hook: container c1: it cannot be hook"},
+	}
+	for _, row := range rows {
+		var stdout, stderr strings.Builder
+		cmd := &exec.Cmd{
+			Path: self, Args: append([]string{"lxc-hook"}, strings.Fields(row.line)...), Stdout: &stdout, Stderr: &stderr,
+			Env: []string{"GORACE=atexit_sleep_ms=0", row.env},
+		}
+		cmd.Run() // its code says all
+		out, errs := stdout.String(), stderr.String()
+		lines := strings.Count(out+errs, "\n")
+		if code := cmd.ProcessState.ExitCode(); code != row.code || code != 0 && lines != 1 ||
+			!strings.HasPrefix(out, row.stdout) || !strings.HasPrefix(errs, row.stderr) || (row.stderr == "") != (errs == "") {
+			t.Errorf("lxc-hook %s: exit %d, stdout %q, stderr %q; want %d, %q, %q", row.line, code, out, errs, row.code, row.stdout, row.stderr)
+		}
+	}
+}
 
 // startInit starts what stands for a container's init, in a network namespace of its own, and returns its PID.
 func startInit(t *testing.T) int {
@@ -70,7 +117,7 @@ func TestRunErrors(t *testing.T) {
 		want  string
 	}{
 		{"unknown network", options{socket, "nope", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
-			"attaching eth0: there is no network nope (this host is a member of homes)"},
+			`attaching eth0: there is no network "nope" on this host, only homes`},
 		{"no meshd", options{"/nonexistent/s", "homes", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
 			"is meshd running?"},
 		{"no meshd at the end", options{"/nonexistent/s", "homes", "eth0"}, event{kind: postStop, container: "c1"},
@@ -81,7 +128,7 @@ func TestRunErrors(t *testing.T) {
 			"looking for vethA"},
 	}
 	for _, row := range rows {
-		if err := run(row.o, row.event); err == nil || !strings.Contains(err.Error(), row.want) {
+		if err := run(row.o, row.event); err == nil || !strings.Contains(err.Error(), row.want) || strings.Count(err.Error(), "homes") > 1 {
 			t.Errorf("%s: run error = %v, want one with %q", row.name, err, row.want)
 		}
 	}

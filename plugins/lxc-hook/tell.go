@@ -13,10 +13,13 @@ import (
 )
 
 // tell brings one line to whoever should read it. LXC throws a hook's standard error away, and puts its standard output
-// into the container's log, at level DEBUG. So the line goes to standard error (for a run by hand), standard output, the
-// system's log, and the terminal of the lxc-start that waits for the container.
+// into the container's log, at level DEBUG. So the line goes to standard output, the system's log, and the terminal of the
+// lxc-start that waits for the container; of a run by hand, which lacks LXC's environment, to standard error alone.
 func tell(container, line string) {
-	fmt.Fprintln(os.Stderr, line)
+	if os.Getenv("LXC_NAME") == "" {
+		fmt.Fprintln(os.Stderr, line)
+		return
+	}
 	fmt.Println(line)
 	if w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_ERR, "lxc-hook"); err == nil {
 		w.Err(strings.TrimPrefix(line, "lxc-hook: "))

@@ -275,6 +275,10 @@ func TestSameNodeName(t *testing.T) {
 	if got := status(b).Networks; len(got) != 0 {
 		t.Errorf("networks of b after a refused join = %+v, want none", got)
 	}
+	a.Until("no trace of the refused host", func() bool {
+		s := peerState(a, "twin")
+		return (s == "" || s == api.PeerLeft) && len(status(a).Networks[0].Warnings) == 0
+	}, func() string { return a.Output("meshctl", "status") + a.Output("meshctl", "peers") })
 	b.Meshd().Stop()
 	b.StartMeshd()
 	b.Output("meshctl", "network", "join", token)

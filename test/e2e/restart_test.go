@@ -139,6 +139,27 @@ func TestLeaveAndJoinAgain(t *testing.T) {
 	meshed(t, a, b)
 }
 
+// A network that is left takes its bridge along, whatever is still in it; containers stop and start as ever.
+//
+//	a: web, and a network that is left while web runs
+func TestLeaveWithContainers(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a")[0]
+	a.StartMeshd()
+	a.Output("meshctl", "network", "create", "mesh")
+	a.LXC(lab.LXC{Name: "web"})
+	a.Output("meshctl", "network", "leave", "mesh")
+	if r := a.Try("ip", "-o", "link", "show", "type", "bridge"); r.Stdout != "" {
+		t.Errorf("a still has a bridge after leaving: %s", r.Stdout)
+	}
+	a.StopLXC("web")
+	a.Output("meshctl", "network", "create", "again")
+	if n := status(a).Networks[0]; n.Bridge != "mesh0" {
+		t.Errorf("bridge of the next network = %s, want mesh0", n.Bridge)
+	}
+	a.LXC(lab.LXC{Name: "web"})
+}
+
 // peerState returns the best state that h knows of a peer of that name: one that left and joined again is two.
 func peerState(h *lab.Host, name string) api.PeerState {
 	var state api.PeerState

@@ -30,6 +30,10 @@ func TestEveryWayToAttachLXC(t *testing.T) {
 		{Hook: lab.HookEmpty},
 		{Hook: lab.HookEmpty, Version: 1},
 		{Hook: lab.HookEmpty, Version: 1, Privileged: true},
+		{Hook: lab.HookPostStop},
+		{Hook: lab.HookPostStop, Version: 1, Privileged: true},
+		{Hook: lab.HookEmpty, Defaults: true},    // the lines of the README, appended
+		{Hook: lab.HookPostStop, Defaults: true}, // and the other ones of docs/operations.md
 		{Hook: lab.HookVeth, HookArgs: "--network mesh"},
 		{Hook: lab.HookEmpty, HookArgs: "--socket " + lab.Socket + " --network mesh"},
 	}

@@ -80,7 +80,7 @@ func (b *Backend) Networks(context.Context) ([]api.Network, error) {
 // Attachments implements api.Backend.
 func (b *Backend) Attachments(_ context.Context, name string) ([]api.Attachment, error) {
 	if name != "" && name != b.Net.Name {
-		return nil, api.Errorf(api.NotFound, "there is no network %s", name)
+		return nil, api.Errorf(api.NotFound, "there is no network %q on this host, only %s", name, b.Net.Name)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +100,7 @@ func (b *Backend) Attach(_ context.Context, r api.AttachRequest) (api.Attachment
 		return api.Attachment{}, b.Fail
 	}
 	if r.Network != b.Net.Name {
-		return api.Attachment{}, api.Errorf(api.NotFound, "there is no network %s", r.Network)
+		return api.Attachment{}, api.Errorf(api.NotFound, "there is no network %q on this host, only %s", r.Network, b.Net.Name)
 	}
 	key := [2]string{r.Container, r.IfName}
 	if a, ok := b.attachments[key]; ok {

@@ -14,6 +14,9 @@ import (
 // handle returns a netlink handle inside the namespace. The caller closes it.
 func (n *Namespace) handle() (*netlink.Handle, error) {
 	h, err := netlink.NewHandleAt(netns.NsHandle(n.file.Fd()), unix.NETLINK_ROUTE)
+	if err != nil && errors.Is(n.do(func() error { return nil }), unix.EPERM) { // netlink hides the cause
+		return nil, errNotRoot
+	}
 	if err != nil {
 		return nil, fmt.Errorf("entering the container's network namespace: %w", err)
 	}

@@ -16,6 +16,9 @@ var (
 	ErrHost        = errors.New("it is the host's own: the container shares the network of its host")
 )
 
+// errNotRoot says that the process may not do what this package is for.
+var errNotRoot = errors.New("only root (CAP_SYS_ADMIN, CAP_NET_ADMIN) can enter a container's network namespace")
+
 // Namespace is an open network namespace. It stays what it is when its last process ends or its PID is used again.
 type Namespace struct{ file *os.File }
 
@@ -25,6 +28,9 @@ func OpenPath(path string) (*Namespace, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("opening network namespace %s: %w", path, ErrNoNamespace)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, errNotRoot
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening network namespace: %w", err)

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"meshnet/plugins/internal/meshdtest"
 	"meshnet/plugins/internal/netdev"
@@ -34,6 +37,39 @@ func TestOpenPathErrors(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), row.want) || errors.Is(err, netdev.ErrNoNamespace) != row.gone {
 			t.Errorf("%s: OpenPath(%s) error = %v, want one with %q", row.name, row.path, err, row.want)
+		}
+	}
+}
+
+// Whoever lacks the capabilities is told which, and nothing of system calls.
+func TestNotRoot(t *testing.T) {
+	meshdtest.Host(t)
+	path, _ := meshdtest.Container(t)
+	n, err := netdev.OpenPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	closed := filepath.Join(t.TempDir(), "closed") // as /proc/PID/ns of another user's process is
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 3)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		errs <- unix.Capset(&header, &make([]unix.CapUserData, 2)[0])
+		_, err := netdev.OpenPath(filepath.Join(closed, "net"))
+		errs <- err
+		errs <- n.CheckFree("eth0")
+	}()
+	if err := <-errs; err != nil {
+		t.Fatalf("dropping capabilities: %v", err)
+	}
+	const want = "only root (CAP_SYS_ADMIN, CAP_NET_ADMIN) can enter a container's network namespace"
+	for _, call := range []string{"OpenPath", "CheckFree"} {
+		if err := <-errs; err == nil || err.Error() != want {
+			t.Errorf("%s without capabilities = %v, want %s", call, err, want)
 		}
 	}
 }

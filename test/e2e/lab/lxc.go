@@ -10,10 +10,11 @@ import (
 type Hook int
 
 const (
-	HookVeth  Hook = iota // lxc.net.0.type = veth without link; script.up and script.down
-	HookLink              // the same with lxc.net.0.link = the network's bridge
-	HookEmpty             // lxc.net.0.type = empty; lxc.hook.start-host and lxc.hook.post-stop
-	HookNone              // veth into Bridge, no hook: meshnet is not asked
+	HookVeth     Hook = iota // lxc.net.0.type = veth without link; script.up and script.down
+	HookLink                 // the same with lxc.net.0.link = the network's bridge
+	HookEmpty                // lxc.net.0.type = empty; lxc.hook.start-host and lxc.hook.post-stop
+	HookPostStop             // as HookVeth, with lxc.hook.post-stop instead of script.down
+	HookNone                 // veth into Bridge, no hook: meshnet is not asked
 )
 
 // LXC is the configuration of one LXC container. Its zero value with a Name is an unprivileged container in the
@@ -24,6 +25,7 @@ type LXC struct {
 	Version    int    // lxc.hook.version, 0 or 1
 	Privileged bool   // root inside is root outside
 	Bridge     string // for HookLink and HookNone
+	Defaults   bool   // begin with what Debian's default.conf says: a veth in lxcbr0, which the host does not have
 	HookArgs   string // appended to the hook's command line, such as "--network prod"
 }
 
@@ -48,6 +50,10 @@ func (c LXC) config(h *Host) string {
 		lines = append(lines, "lxc.rootfs.path = dir:/var/lib/rootfs/mapped",
 			fmt.Sprintf("lxc.idmap = u 0 %d 65536", containerUID), fmt.Sprintf("lxc.idmap = g 0 %d 65536", containerUID))
 	}
+	if c.Defaults {
+		lines = append(lines, "lxc.net.0.type = veth", "lxc.net.0.link = lxcbr0", "lxc.net.0.flags = up",
+			"lxc.net.0.hwaddr = 00:16:3e:01:02:03")
+	}
 	hook := strings.TrimSpace(filepath.Join(h.lab.bin, "lxc-hook") + " " + c.HookArgs)
 	if c.Hook == HookEmpty {
 		return strings.Join(append(lines, "lxc.net.0.type = empty", "lxc.hook.start-host = "+hook, "lxc.hook.post-stop = "+hook), "\n") + "\n"
@@ -56,7 +62,10 @@ func (c LXC) config(h *Host) string {
 	if c.Bridge != "" {
 		lines = append(lines, "lxc.net.0.link = "+c.Bridge)
 	}
-	if c.Hook != HookNone {
+	switch c.Hook {
+	case HookPostStop:
+		lines = append(lines, "lxc.net.0.script.up = "+hook, "lxc.hook.post-stop = "+hook)
+	case HookVeth, HookLink:
 		lines = append(lines, "lxc.net.0.script.up = "+hook, "lxc.net.0.script.down = "+hook)
 	}
 	return strings.Join(lines, "\n") + "\n"
