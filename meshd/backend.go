@@ -185,7 +185,7 @@ func (d *daemon) Attachments(_ context.Context, name string) ([]api.Attachment, 
 }
 
 // Attach implements api.Backend.
-func (d *daemon) Attach(_ context.Context, r api.AttachRequest) (api.Attachment, error) {
+func (d *daemon) Attach(ctx context.Context, r api.AttachRequest) (api.Attachment, error) {
 	nw, err := d.find(r.Network)
 	if err != nil {
 		return api.Attachment{}, err
@@ -198,9 +198,14 @@ func (d *daemon) Attach(_ context.Context, r api.AttachRequest) (api.Attachment,
 		return api.Attachment{}, api.Errorf(api.Invalid, "MTU %d is more than the network's %d", r.MTU, s.MTU)
 	}
 	holder := ipam.Holder{Source: string(r.Source), NetNS: r.NetNS}
-	lease, err := n.Attach(ipam.Attachment{Container: r.Container, IfName: r.IfName}, holder)
+	none, want := r.V4()
+	lease, err := n.Attach(ctx, ipam.Request{
+		Attachment: ipam.Attachment{Container: r.Container, IfName: r.IfName},
+		Holder:     ipam.Holder{Source: string(r.Source), NetNS: r.NetNS},
+		IPv4:       ipam.V4Request{None: none, Addr: want},
+	})
 	if err != nil {
-		return api.Attachment{}, err
+		return api.Attachment{}, ipv4Error(err)
 	}
 	a := attachment(s, lease)
 	if r.MTU != 0 {
@@ -224,6 +229,10 @@ func (d *daemon) Detach(_ context.Context, r api.DetachRequest) (bool, error) {
 
 // attachment tells a plugin all it needs to set up a container's interface.
 func attachment(s settings, l ipam.Lease) api.Attachment {
+	addresses := []netip.Prefix{netip.PrefixFrom(l.IPv6, ipam.Subnet(s.IPv6).Bits())}
+	if p := l.IPv4Prefix(); p.IsValid() && !l.Lost {
+		addresses = append(addresses, p)
+	}
 	return api.Attachment{
 		Network:   s.Name,
 		Container: l.Container,
@@ -231,7 +240,7 @@ func attachment(s settings, l ipam.Lease) api.Attachment {
 		Bridge:    s.Bridge,
 		MTU:       s.MTU,
 		MAC:       api.MAC(l.MAC),
-		Addresses: []netip.Prefix{netip.PrefixFrom(l.IPv6, ipam.Subnet(s.IPv6).Bits())},
+		Addresses: addresses,
 		Source:    api.Source(l.Holder.Source),
 		NetNS:     l.Holder.NetNS,
 		Created:   l.Created.Truncate(time.Millisecond),

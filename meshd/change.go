@@ -38,7 +38,16 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 		return api.Created{}, err
 	}
 	s.PSK, s.NetworkID, s.Created = psk, session.NetworkID(r.Name, psk), true
-	s.MTU, s.IPv6 = r.MTU, r.IPv6
+	s.MTU, s.IPv6, s.Pools = r.MTU, r.IPv6, r.Pools
+	if len(s.Pools) == 0 && !r.IPv4None {
+		s.Pools = []token.Pool{{Prefix: token.DefaultPool()}}
+	}
+	if s.IPAM, err = token.ParseIPAM(r.IPAM); err != nil {
+		return api.Created{}, api.Errorf(api.Invalid, "%w", err)
+	}
+	if err := d.checkPools(s, r.Force); err != nil {
+		return api.Created{}, err
+	}
 	nw, err := d.add(s, func(*network) error { return nil })
 	if err != nil {
 		return api.Created{}, err
@@ -70,6 +79,19 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 		return api.Network{}, err
 	}
 	s.PSK, s.NetworkID, s.MTU, s.IPv6, s.Seeds = t.PSK, t.NetworkID, t.MTU, t.IPv6, t.Endpoints
+	s.Pools, s.IPAM = t.Pools, t.IPAM
+	if r.IPAM != "" {
+		local, err := token.ParseIPAM(r.IPAM)
+		if err == nil {
+			s.IPAM, err = t.IPAM.With(local)
+		}
+		if err != nil {
+			return api.Network{}, api.Errorf(api.Invalid, "%w", err)
+		}
+	}
+	if err := d.checkPools(s, r.Force); err != nil {
+		return api.Network{}, err
+	}
 	nw, err := d.add(s, func(nw *network) error { return d.waitJoined(ctx, nw, r.NoWait) })
 	if err != nil {
 		return api.Network{}, err
@@ -153,7 +175,8 @@ func (d *daemon) token(ctx context.Context, nw *network, endpoints []string) (st
 		}
 		endpoints = firstUnique(slices.Concat(s.Advertise, known), token.MaxEndpoints)
 	}
-	t := token.Token{Name: s.Name, NetworkID: s.NetworkID, PSK: s.PSK, MTU: s.MTU, IPv6: s.IPv6, Endpoints: endpoints}
+	t := token.Token{Name: s.Name, NetworkID: s.NetworkID, PSK: s.PSK, MTU: s.MTU, IPv6: s.IPv6,
+		Pools: s.Pools, IPAM: s.IPAM.Public(), Endpoints: endpoints}
 	return t.String(), nil
 }
 
@@ -170,6 +193,25 @@ func (d *daemon) newSettings(name, nodeName, bridge string, endpoints []string) 
 		bridge = d.freeBridge()
 	}
 	return settings{Name: name, NodeName: nodeName, Bridge: bridge, Advertise: endpoints, Identity: identity}, nil
+}
+
+// checkPools refuses pools that clash with this host's own routes or with those of another network here.
+func (d *daemon) checkPools(s settings, force bool) error {
+	for _, nw := range d.sorted() {
+		other, _, _ := d.snapshot(nw)
+		for _, p := range other.Pools {
+			for _, q := range s.Pools {
+				if other.Name != s.Name && p.Prefix.Overlaps(q.Prefix) && !force {
+					return api.Errorf(api.Conflict, "pool %v overlaps %v of network %s on this host; choose another --pool, or --force if no "+
+						"container is to be in both", q.Prefix, p.Prefix, other.Name)
+				}
+			}
+		}
+	}
+	if force {
+		return nil
+	}
+	return checkRoutes(s)
 }
 
 // complete fills in what was left out of s, and checks what was not.

@@ -8,6 +8,7 @@ import (
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // declare makes this host a member of the networks in the configuration file, with the settings that the file says.
@@ -52,7 +53,10 @@ func (d *daemon) addDeclared(want config.Network) error {
 		return err
 	}
 	s.NetworkID, s.PSK, s.MTU, s.IPv6 = want.NetworkID, want.PSK, want.MTU, want.IPv6
-	s.Seeds, s.Created = want.Seeds, want.Create
+	s.Seeds, s.Created, s.Pools, s.IPAM = want.Seeds, want.Create, want.Pools, want.IPAM
+	if len(s.Pools) == 0 && !want.IPv4None {
+		s.Pools = []token.Pool{{Prefix: token.DefaultPool()}}
+	}
 	_, err = d.add(s, func(*network) error { return nil }) // members are called until one answers
 	return err
 }

@@ -68,7 +68,8 @@ func (d *daemon) open(s settings) (_ *opened, err error) {
 		return nil, err
 	}
 	leases, err := ipam.Open(filepath.Join(d.state.NetworkDir(s.Name), "leases"), ipam.Config{
-		NetworkID: s.NetworkID, Node: s.Identity.Public, Key: ipam.AddressKey(s.PSK), Prefix: s.IPv6, Log: d.log,
+		NetworkID: s.NetworkID, Node: s.Identity.Public, Key: ipam.AddressKey(s.PSK), Prefix: s.IPv6,
+		Boot: bootID(), Log: d.log,
 	})
 	if err != nil {
 		return nil, err
@@ -108,6 +109,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Underlay:       d.hub,
 		TAP:            device,
 		Leases:         leases,
+		Blocks:         d.blockStore(s),
 		LocalEndpoints: d.localEndpoints,
 		Resolve:        resolve,
 		Log:            d.log,

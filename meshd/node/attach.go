@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -44,14 +45,15 @@ func claim[K comparable](self session.NodeID, table map[K]session.NodeID, key K,
 
 // Attach gives an attachment its lease, which is on disk when Attach returns, and lets the members know. The same
 // attachment gets the same lease however often it asks.
-func (n *Node) Attach(a ipam.Attachment, holder ipam.Holder) (ipam.Lease, error) {
+func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
+	a := r.Attachment
 	defer n.attaching.lock(a)()
-	lease, err := n.cfg.Leases.Lease(time.Now(), ipam.Request{Attachment: a, Holder: holder, IPv4: ipam.V4Request{None: true}}, n.taken)
+	lease, err := n.lease(ctx, r)
 	if err != nil {
 		return ipam.Lease{}, fmt.Errorf("leasing an address for %v: %w", a, err)
 	}
 	if err := n.control.Upsert(n.neighbour(lease)); err != nil {
-		_, released := n.cfg.Leases.Release(time.Now(), a)
+		_, released := n.release(a)
 		return ipam.Lease{}, errors.Join(fmt.Errorf("telling the members of %v: %w", a, err), released)
 	}
 	return lease, nil
@@ -60,12 +62,20 @@ func (n *Node) Attach(a ipam.Attachment, holder ipam.Holder) (ipam.Lease, error)
 // Detach ends an attachment and reports whether there was one.
 func (n *Node) Detach(a ipam.Attachment) (bool, error) {
 	defer n.attaching.lock(a)()
-	existed, err := n.cfg.Leases.Release(time.Now(), a)
+	existed, err := n.release(a)
 	if err != nil {
 		return false, fmt.Errorf("releasing the address of %v: %w", a, err)
 	}
 	n.control.Withdraw(a.Container, a.IfName)
 	return existed, nil
+}
+
+// release ends a lease.
+func (n *Node) release(a ipam.Attachment) (bool, error) {
+	if n.manager != nil {
+		return n.manager.Release(a)
+	}
+	return n.cfg.Leases.Release(time.Now(), a)
 }
 
 // keyed lets one goroutine at a time change an attachment, so that what is on disk and what the members are told agree.
@@ -119,11 +129,15 @@ func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 
 // neighbour returns what the members are told of a lease.
 func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
+	addrs := []netip.Addr{l.IPv6}
+	if l.IPv4.IsValid() && !l.Lost {
+		addrs = append(addrs, l.IPv4)
+	}
 	return control.Neighbour{
 		Container: l.Container,
 		IfName:    l.IfName,
 		MAC:       l.MAC,
-		Addrs:     []netip.Addr{l.IPv6},
+		Addrs:     addrs,
 		Node:      n.ID(),
 	}
 }

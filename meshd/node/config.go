@@ -43,6 +43,9 @@ type Config struct {
 	// Leases are this member's leases. Run closes the store.
 	Leases *ipam.Store
 
+	// Blocks opens the block store of the network's IPv4 addresses; nil: the network has none. Run closes it.
+	Blocks func(*Streams) (ipam.BlockStore, error)
+
 	// LocalEndpoints returns the endpoints of this host's own interfaces. Called now and then.
 	LocalEndpoints func() []netip.AddrPort
 	// Resolve turns "host:port" into endpoints.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meshnet/ipam"
+	"meshnet/ipam/registry"
 	"meshnet/meshd/control"
 	"meshnet/meshd/mesh"
 	"meshnet/meshd/session"
@@ -25,7 +26,9 @@ type Node struct {
 	machine *session.Machine // owned by the loop, except Lookup and Counters
 	fabric  *mesh.Switch     // control side owned by the loop
 	control *control.Control
-	state   loopState // owned by the loop
+	blocks  ipam.BlockStore // nil without IPv4
+	manager *ipam.Manager   // nil without IPv4
+	state   loopState       // owned by the loop
 
 	sessions   atomic.Pointer[sessionTable]   // published by the loop for Send and Status
 	neighbours atomic.Pointer[neighbourTable] // published by the loop for Attach and Leases
@@ -89,7 +92,12 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting membership: %w", err)
 	}
-	n.control.Announce(n.ownNeighbours())
+	if err := n.openIPv4(); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the registry of IPv4 blocks: %w", err), n.control.Close())
+	}
+	if err := n.control.Announce(n.ownNeighbours()); err != nil {
+		n.log.Error("some containers are not told to the members", "err", err)
+	}
 	return n, nil
 }
 
@@ -108,16 +116,32 @@ func (n *Node) Run(ctx context.Context) error {
 		outbound = n.fabric.RunOutbound(ctx, n.cfg.TAP, n.cfg.Underlay)
 	})
 	wg.Go(func() { n.gather(ctx) })
+	if n.manager != nil {
+		l := n.control.Listen(protoCarve)
+		wg.Go(func() { n.serveCarve(ctx, l) })
+		wg.Go(func() { n.manager.Run(ctx) })
+	}
 	n.loop(ctx)
+	var blocks error
+	if n.blocks != nil {
+		blocks = n.blocks.Close()
+	}
 	n.control.Close()
 	n.cfg.TAP.Close() // again, if RunOutbound has done it
 	wg.Wait()
-	return errors.Join(outbound, n.cfg.Leases.Close())
+	return errors.Join(outbound, blocks, n.cfg.Leases.Close())
 }
 
 // Leave tells the others that this member will not come back, as far as they can be reached before ctx ends. The
 // caller ends Run afterwards.
 func (n *Node) Leave(ctx context.Context) error {
+	if n.blocks != nil {
+		// What this node owned is free again after a grace. If nobody can be asked now, the others find out in time.
+		give := registry.Command{Op: registry.OpRemoveNode, To: registry.NodeID(n.ID()), Comment: "it left the network"}
+		if _, err := n.blocks.Do(ctx, give); err != nil {
+			n.log.Warn("the blocks of addresses could not be given back", "err", err)
+		}
+	}
 	if err := n.control.Leave(ctx); err != nil {
 		return fmt.Errorf("leaving network %s: %w", n.cfg.Name, err)
 	}
@@ -178,6 +202,9 @@ func (n *Node) send(to session.NodeID, t wire.Type, payload []byte) error {
 	_, err = n.cfg.Underlay.WriteBatch(buf.datagram[:])
 	return err
 }
+
+// ErrNoIPv4 says that the network has no IPv4 addresses.
+var ErrNoIPv4 = errors.New("the network has no IPv4")
 
 var errNoSession = errors.New("no session with this peer")
 

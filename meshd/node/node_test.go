@@ -128,7 +128,7 @@ func TestVanishAndReturn(t *testing.T) {
 func TestRestartHeals(t *testing.T) {
 	in(t, 3, func(t *testing.T, c *cluster) {
 		for _, m := range c.members {
-			lease, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Holder{})
+			lease, err := m.node.Attach(t.Context(), request("web"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestRestartHeals(t *testing.T) {
 			m.start()
 			took := c.eventually(5*time.Second, m.name+" is back", c.complete)
 			t.Logf("%s is back after %v", m.name, took)
-			again, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Holder{})
+			again, err := m.node.Attach(t.Context(), request("web"))
 			if err != nil || again != lease {
 				t.Errorf("lease after the restart = %v, %v; want %v", again, err, lease)
 			}
@@ -154,7 +154,7 @@ func TestPartitionHeals(t *testing.T) {
 		}
 		c.net.Partition(left)
 		time.Sleep(10 * time.Minute)
-		if _, err := c.members[0].node.Attach(ipam.Attachment{Container: "new", IfName: "eth0"}, ipam.Holder{}); err != nil {
+		if _, err := c.members[0].node.Attach(t.Context(), request("new")); err != nil {
 			t.Fatal(err)
 		}
 		c.net.Heal()
@@ -248,7 +248,7 @@ func TestAttachAndDetachAtOnce(t *testing.T) {
 		n := c.members[0].node
 		for range 50 {
 			var wg sync.WaitGroup
-			wg.Go(func() { n.Attach(a, ipam.Holder{}) })
+			wg.Go(func() { n.Attach(t.Context(), ipam.Request{Attachment: a}) })
 			wg.Go(func() { n.Detach(a) })
 			wg.Wait()
 			if held, told := len(n.Leases()), len(n.Neighbours()); held != told {
@@ -272,7 +272,7 @@ func TestStatusAfterTheEnd(t *testing.T) {
 func TestLeave(t *testing.T) {
 	in(t, 3, func(t *testing.T, c *cluster) {
 		m := c.members[2]
-		if _, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Holder{}); err != nil {
+		if _, err := m.node.Attach(t.Context(), request("web")); err != nil {
 			t.Fatal(err)
 		}
 		c.eventually(10*time.Second, "the container is known", func() bool { return len(c.members[0].node.Neighbours()) == 1 })

@@ -200,6 +200,11 @@ func (c *cluster) complete() bool {
 	return true
 }
 
+// request asks for a container's eth0.
+func request(container string) ipam.Request {
+	return ipam.Request{Attachment: ipam.Attachment{Container: container, IfName: "eth0"}}
+}
+
 // seeds runs f once for each seed, or for the one that -seed names.
 func seeds(t *testing.T, f func(t *testing.T, seed int64)) {
 	first, n := int64(1), int64(*seedsFlag)
@@ -225,7 +230,7 @@ func TestThirtyNodesConverge(t *testing.T) {
 			c.add(first).start()
 		}
 		for _, m := range c.members {
-			if _, err := m.node.Attach(ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Holder{Source: "cni"}); err != nil {
+			if _, err := m.node.Attach(t.Context(), request("web")); err != nil {
 				t.Fatal(err)
 			}
 		}

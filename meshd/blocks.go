@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+
+	"meshnet/ipam"
+	"meshnet/ipam/etcdstore"
+	"meshnet/ipam/raftstore"
+	"meshnet/ipam/registry"
+	"meshnet/meshd/api"
+	"meshnet/meshd/node"
+	"meshnet/meshd/token"
+)
+
+// blockStore returns what opens the registry of a network's IPv4 blocks, or nil if the network has no IPv4.
+func (d *daemon) blockStore(s settings) func(*node.Streams) (ipam.BlockStore, error) {
+	if len(s.Pools) == 0 {
+		return nil
+	}
+	self := registry.NodeID(s.Identity.Public)
+	init := registry.Command{Op: registry.OpInit, Node: self, Pools: registryPools(s.Pools)}
+	if s.IPAM.Engine() == token.Etcd {
+		return func(*node.Streams) (ipam.BlockStore, error) { return d.openEtcd(s, self, init) }
+	}
+	return func(streams *node.Streams) (ipam.BlockStore, error) {
+		return raftstore.Open(raftstore.Config{
+			Dir:       filepath.Join(d.state.NetworkDir(s.Name), "raft"),
+			Self:      self,
+			Streams:   streams,
+			Members:   func() []raftstore.Member { return raftMembers(streams.Members()) },
+			Bootstrap: s.Created,
+			Init:      init,
+			Log:       d.log.With("network", s.Name),
+		})
+	}
+}
+
+// openEtcd opens the registry in an etcd cluster.
+func (d *daemon) openEtcd(s settings, self registry.NodeID, init registry.Command) (ipam.BlockStore, error) {
+	prefix := s.IPAM.Prefix
+	if prefix == "" {
+		prefix = "/meshnet/"
+	}
+	c := etcdstore.Config{
+		Address: etcdstore.Address{
+			Endpoints: s.IPAM.Endpoints,
+			TLS:       s.IPAM.TLS,
+			User:      s.IPAM.User,
+			Password:  s.IPAM.Password,
+			CA:        s.IPAM.CA,
+			Cert:      s.IPAM.Cert,
+			Key:       s.IPAM.Key,
+			Prefix:    prefix[:len(prefix)-1],
+		},
+		NetworkID: s.NetworkID,
+		Self:      self,
+		Log:       d.log.With("network", s.Name),
+	}
+	if s.Created {
+		c.Init = &init
+	}
+	return etcdstore.Open(c)
+}
+
+func raftMembers(members []node.Member) []raftstore.Member {
+	all := make([]raftstore.Member, len(members))
+	for i, m := range members {
+		all[i] = raftstore.Member{
+			ID: m.ID, Name: m.Name, Instance: m.Instance, Alive: m.Alive, Left: m.Left, Since: m.Since,
+		}
+	}
+	return all
+}
+
+func registryPools(pools []token.Pool) []registry.Pool {
+	all := make([]registry.Pool, len(pools))
+	for i, p := range pools {
+		all[i] = registry.Pool{Prefix: p.Prefix, BlockBits: p.BlockBits, Gateway: p.Gateway, Exclude: p.Exclude}
+	}
+	return all
+}
+
+// checkRoutes refuses pools that this host already has addresses or routes in: containers there could not be told from
+// what is on the other network. The default route is in no pool, and the network's own bridge does not count.
+func checkRoutes(s settings) error {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("reading this host's routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+		ones, _ := r.Dst.Mask.Size()
+		dst := netip.PrefixFrom(addr, ones)
+		link, err := netlink.LinkByIndex(r.LinkIndex)
+		if ones == 0 || err != nil || link.Attrs().Name == s.Bridge {
+			continue
+		}
+		for _, p := range s.Pools {
+			if p.Prefix.Overlaps(dst) {
+				return api.Errorf(api.Conflict, "pool %v overlaps the route to %v by %s of this host; choose another --pool, or --force "+
+					"if that route is not needed", p.Prefix, dst, link.Attrs().Name)
+			}
+		}
+	}
+	for _, p := range s.Pools {
+		if _, err := (registry.Pool{Prefix: p.Prefix, BlockBits: p.BlockBits, Gateway: p.Gateway, Exclude: p.Exclude}).Normal(); err != nil {
+			return api.Errorf(api.Invalid, "%w", err)
+		}
+	}
+	return nil
+}

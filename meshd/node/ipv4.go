@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/ipam/registry"
+	"meshnet/meshd/control"
+)
+
+// Streams is what a block store needs of the network: streams between members, and who they are.
+type Streams struct{ control *control.Control }
+
+// Dial opens a stream to proto at the node id.
+func (s *Streams) Dial(ctx context.Context, id [32]byte, proto string) (net.Conn, error) {
+	return s.control.Dial(ctx, id, proto)
+}
+
+// Listen accepts the streams that other nodes open to proto. The RemoteAddr of a stream is the peer's ID.
+func (s *Streams) Listen(proto string) net.Listener { return s.control.Listen(proto) }
+
+// Members returns all members, this node included. It does not block.
+func (s *Streams) Members() []Member {
+	var members []Member
+	for _, m := range s.control.Members() {
+		members = append(members, Member{
+			ID: m.ID, Name: m.Name, Instance: m.Instance, Since: m.Since,
+			Alive: m.Alive(), Left: m.State == control.StateLeft,
+		})
+	}
+	return members
+}
+
+// Member is a node of the network as membership knows it.
+type Member struct {
+	ID       [32]byte
+	Name     string
+	Instance uint64
+	Alive    bool
+	Left     bool
+	Since    time.Time // when it became alive, or vanished, or left
+}
+
+// openIPv4 opens the block store and what keeps this node's blocks, if the network has IPv4.
+func (n *Node) openIPv4() error {
+	if n.cfg.Blocks == nil {
+		return nil
+	}
+	var err error
+	if n.blocks, err = n.cfg.Blocks(&Streams{n.control}); err != nil {
+		return err
+	}
+	n.manager = ipam.NewManager(ipam.ManagerConfig{
+		Store:    n.cfg.Leases,
+		Blocks:   n.blocks,
+		Node:     registry.NodeID(n.ID()),
+		Name:     n.cfg.NodeName,
+		Instance: n.cfg.Instance,
+		Carve:    n.carve,
+		Lost:     n.lostIPv4,
+		Log:      n.log,
+	})
+	return nil
+}
+
+// IPv4 returns what keeps this node's blocks, and the block store; nil if the network has no IPv4.
+func (n *Node) IPv4() (*ipam.Manager, ipam.BlockStore) { return n.manager, n.blocks }
+
+// lease leases from what this node owns, and asks for more if it has to.
+func (n *Node) lease(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
+	if n.manager != nil {
+		return n.manager.Lease(ctx, r, n.taken)
+	}
+	if r.IPv4.Addr.IsValid() {
+		return ipam.Lease{}, ErrNoIPv4
+	}
+	r.IPv4.None = true
+	return n.cfg.Leases.Lease(time.Now(), r, n.taken)
+}
+
+// lostIPv4 takes back, from the members, addresses that are not this node's any more.
+func (n *Node) lostIPv4(lost []ipam.Lease) {
+	for _, l := range lost {
+		if err := n.control.Upsert(n.neighbour(l)); err != nil {
+			n.log.Error("a lost address is not withdrawn", "container", l.Container, "addr", l.IPv4, "err", err)
+		}
+		n.Warn("lost "+l.IPv4.String(), "container "+l.Attachment.String()+" has the address "+l.IPv4.String()+", which is not this "+
+			"host's any more and may be given to another container: restart it")
+	}
+}
+
+// CheckLeases proves the invariants of this node's leases and returns one sentence for each violation.
+func (n *Node) CheckLeases() []string { return n.cfg.Leases.CheckLocal() }
