@@ -84,19 +84,26 @@ func (c *chooser) requested(a Attachment, addr netip.Addr) error {
 	if c.busy(addr) {
 		return fmt.Errorf("%v is being given to another attachment of this host: %w", addr, registry.ErrTaken)
 	}
-	if _, ok := c.claims[addr]; ok {
-		return nil
+	if was, ok := c.claims[addr]; ok {
+		return c.coolingFrom(a, addr, was.by, was.since)
 	}
 	if _, carved := c.carved[addr]; carved || c.blockOf(addr) == nil {
 		return fmt.Errorf("%v is %w", addr, errNotOwn)
 	}
-	if was, ok := c.idle[addr]; ok && was.by != a {
-		if left := c.cooling(addr); left > 0 {
-			return fmt.Errorf("%v was released by %v and is kept from others for another %v: %w", addr, was.by,
-				left.Round(time.Second), registry.ErrTaken)
-		}
+	if was, ok := c.idle[addr]; ok {
+		return c.coolingFrom(a, addr, was.by, was.since)
 	}
 	return nil
+}
+
+// coolingFrom refuses addr to a if by, another one, has released it too short a time ago.
+func (c *chooser) coolingFrom(a Attachment, addr netip.Addr, by Attachment, since int64) error {
+	left := time.Duration(since-c.now) + c.cooldown
+	if by == a || by == (Attachment{}) || left <= 0 {
+		return nil
+	}
+	return fmt.Errorf("%v was released by %v and is kept from others for another %v: %w", addr, by, left.Round(time.Second),
+		registry.ErrTaken)
 }
 
 // exhausted says that no own address can be leased, and why.

@@ -101,7 +101,11 @@ func (h *holdings) entries() []entry {
 		all = append(all, entry{kind: entryGained, prefix: b.prefix})
 	}
 	for _, addr := range slices.SortedFunc(maps.Keys(h.claims), netip.Addr.Compare) {
-		all = append(all, entry{kind: entryClaimed, prefix: single(addr), at: h.claims[addr]})
+		c := h.claims[addr]
+		all = append(all, entry{kind: entryClaimed, prefix: single(addr), at: c.since})
+		if c.by != (Attachment{}) {
+			all = append(all, entry{kind: entryIdle, prefix: single(addr), at: c.since, lease: Lease{Attachment: c.by}})
+		}
 	}
 	for _, addr := range slices.SortedFunc(maps.Keys(h.carved), netip.Addr.Compare) {
 		all = append(all, entry{kind: entryCarved, prefix: single(addr)})

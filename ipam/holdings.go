@@ -20,7 +20,7 @@ type holdings struct {
 
 	blocks map[netip.Prefix]*block
 	order  []*block                  // the same by address
-	claims map[netip.Addr]int64      // single addresses; idle since, if not leased
+	claims map[netip.Addr]claim      // single addresses
 	carved map[netip.Addr]struct{}   // addresses of own blocks that other nodes have
 	leased map[netip.Addr]Attachment // in own blocks and claims
 	lost   map[netip.Addr]Attachment // leases of which it is unknown who has the address now
@@ -39,6 +39,12 @@ type block struct {
 
 func (b *block) size() int { return 1 << (32 - b.prefix.Bits()) }
 
+// claim is a single address. Unless it is leased, it is idle.
+type claim struct {
+	since int64      // Unix nanoseconds on the store's clock: of the release, or of the claim if nobody has had it
+	by    Attachment // zero: nobody has had it
+}
+
 type idle struct {
 	since  int64 // Unix nanoseconds on the store's clock
 	by     Attachment
@@ -53,7 +59,7 @@ type released struct {
 func newHoldings() *holdings {
 	return &holdings{
 		blocks: map[netip.Prefix]*block{},
-		claims: map[netip.Addr]int64{},
+		claims: map[netip.Addr]claim{},
 		carved: map[netip.Addr]struct{}{},
 		leased: map[netip.Addr]Attachment{},
 		lost:   map[netip.Addr]Attachment{},
@@ -131,7 +137,7 @@ func (h *holdings) release(l *Lease, at int64) {
 	}
 	delete(h.leased, addr)
 	if _, ok := h.claims[addr]; ok {
-		h.claims[addr] = at
+		h.claims[addr] = claim{at, l.Attachment}
 		return
 	}
 	h.blockOf(addr).leased--
@@ -183,7 +189,7 @@ func (h *holdings) own(e *entry, lose func(netip.Addr)) error {
 	case entryGone:
 		return h.loseBlock(e.prefix, lose)
 	case entryClaimed:
-		return h.claim(addr, e.at)
+		return h.addClaim(addr, e.at)
 	case entryUnclaimed:
 		return h.unclaim(addr, lose)
 	case entryCarved:
@@ -196,6 +202,10 @@ func (h *holdings) own(e *entry, lose func(netip.Addr)) error {
 		h.recount(addr)
 		return nil
 	case entryIdle:
+		if _, ok := h.claims[addr]; ok {
+			h.claims[addr] = claim{e.at, e.lease.Attachment}
+			return nil
+		}
 		if b := h.blockOf(addr); b == nil || h.leased[addr] != (Attachment{}) || h.idle[addr].serial != 0 {
 			return fmt.Errorf("%v is idle, but not this node's or not free", addr)
 		}
@@ -263,7 +273,7 @@ func (h *holdings) loseBlock(p netip.Prefix, lose func(netip.Addr)) error {
 	return nil
 }
 
-func (h *holdings) claim(addr netip.Addr, at int64) error {
+func (h *holdings) addClaim(addr netip.Addr, at int64) error {
 	if _, ok := h.claims[addr]; ok || h.terms.Epoch == 0 {
 		return fmt.Errorf("%v is claimed twice or without an epoch", addr)
 	}
@@ -271,7 +281,7 @@ func (h *holdings) claim(addr netip.Addr, at int64) error {
 		return fmt.Errorf("%v is claimed, but leased by %v", addr, a)
 	}
 	h.forget(addr)
-	h.claims[addr] = at
+	h.claims[addr] = claim{since: at}
 	h.recount(addr)
 	return nil
 }

@@ -45,10 +45,11 @@ type ManagerConfig struct {
 // Manager keeps blocks for a Store, so that leasing needs no network. Its methods are safe for concurrent use. All that changes
 // what the node owns is done by Run's goroutine, one question to the block store at a time.
 type Manager struct {
-	cfg  ManagerConfig
 	asks chan ask
 	kick chan struct{} // a lease was made or ended: is there still a reserve?
 	keeper
+	run   func(ctx context.Context, do func(ctx context.Context) error) error // ask, but in tests without goroutines
+	pause func(ctx context.Context) bool                                      // before asking again; false if ctx has ended
 }
 
 // ask is a question of another goroutine. do runs on Run's.
@@ -71,7 +72,18 @@ func NewManager(c ManagerConfig) *Manager {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: c, asks: make(chan ask), kick: make(chan struct{}, 1), keeper: keeper{cfg: c}}
+	m := &Manager{asks: make(chan ask), kick: make(chan struct{}, 1), keeper: keeper{cfg: c}, pause: pause}
+	m.run = m.ask
+	return m
+}
+
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(retryAfter):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Run speaks to the block store until ctx ends: Refresh at start and every few minutes, blocks as they are needed and back when
@@ -129,19 +141,12 @@ func (m *Manager) Lease(ctx context.Context, r Request, taken func(netip.Addr, M
 		case errors.Is(err, errNotOwn):
 			why = m.obtain(ctx, r.IPv4.Addr, r.Attachment)
 		case errors.Is(err, ErrNoAddress):
-			why = m.ask(ctx, m.supply)
+			why = m.run(ctx, m.supply)
 		default:
 			return Lease{}, err
 		}
-		if why != nil && !errors.Is(why, ErrNoStore) || ctx.Err() != nil {
+		if why != nil && (!errors.Is(why, ErrNoStore) || !m.pause(ctx)) || ctx.Err() != nil {
 			return Lease{}, because(err, why)
-		}
-		if why != nil {
-			select {
-			case <-time.After(retryAfter):
-			case <-ctx.Done():
-				return Lease{}, because(err, why)
-			}
 		}
 	}
 }
@@ -159,14 +164,14 @@ func (m *Manager) obtain(ctx context.Context, addr netip.Addr, a Attachment) err
 	text := clipText(a.String())
 	var held registry.Result
 	claim := func(ctx context.Context) (err error) { held, err = m.claimAddress(ctx, addr, text); return err }
-	err := m.ask(ctx, claim)
+	err := m.run(ctx, claim)
 	if err == nil || held.Code != registry.HeldByBlock || held.Holder == m.cfg.Node || m.cfg.Carve == nil {
 		return err
 	}
 	if err := m.cfg.Carve(ctx, held.Holder, addr, held.Epoch, text); err != nil {
 		return fmt.Errorf("%v is in block %v of %s, which does not leave it: %w", addr, held.Block, held.HolderName, err)
 	}
-	return m.ask(ctx, claim)
+	return m.run(ctx, claim)
 }
 
 // Release is Store.Release at the present time.
@@ -186,16 +191,16 @@ func (m *Manager) nudge() {
 // CarveOut leaves addr, which is in a block of this node and free, to another node. It is how the owner answers Carve. The error
 // wraps registry.ErrTaken if the address is in use here.
 func (m *Manager) CarveOut(ctx context.Context, addr netip.Addr, to registry.NodeID, epoch uint64, attachment string) error {
-	return m.ask(ctx, func(ctx context.Context) error { return m.carveOut(ctx, addr, to, epoch, attachment) })
+	return m.run(ctx, func(ctx context.Context) error { return m.carveOut(ctx, addr, to, epoch, attachment) })
 }
 
 // Refresh speaks to the block store now rather than later, and returns when it has answered.
-func (m *Manager) Refresh(ctx context.Context) error { return m.ask(ctx, m.refresh) }
+func (m *Manager) Refresh(ctx context.Context) error { return m.run(ctx, m.refresh) }
 
 // Rejoin gives up all that this node owned and is admitted anew, by whichever registry the block store now has. It is the way out
 // when the network was created twice: leases of the given-up registry are lost.
 func (m *Manager) Rejoin(ctx context.Context) error {
-	return m.ask(ctx, func(ctx context.Context) error {
+	return m.run(ctx, func(ctx context.Context) error {
 		m.rejoin = true
 		return m.refresh(ctx)
 	})

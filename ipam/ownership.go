@@ -180,10 +180,11 @@ func (s *Store) giveUp(p netip.Prefix) (bool, error) {
 	s.mu.Lock()
 	h := s.held.v4
 	kind := byte(entryUnclaimed)
-	if b := h.blocks[p]; b != nil {
-		kind = entryGone
+	_, own := h.claims[p.Addr()]
+	if !p.IsSingleIP() {
+		kind, own = entryGone, h.blocks[p] != nil
 	}
-	if s.closed || s.using(p) {
+	if s.closed || !own || s.using(p) {
 		s.mu.Unlock()
 		return false, nil
 	}

@@ -42,8 +42,8 @@ func (s *Store) loads(now time.Time) (blocks []blockLoad, idle []netip.Addr) {
 		blocks = append(blocks, blockLoad{b.prefix, spare + b.leased, spare})
 	}
 	at := s.clock.read(now)
-	for addr, since := range h.claims {
-		if _, leased := h.leased[addr]; !leased && !s.addrs[addr] && at-since > int64(s.cooldown) {
+	for addr, c := range h.claims {
+		if _, leased := h.leased[addr]; !leased && !s.addrs[addr] && at-c.since > int64(s.cooldown) {
 			idle = append(idle, addr)
 		}
 	}
