@@ -21,7 +21,7 @@ func BenchmarkLease(b *testing.B) {
 			for range callers {
 				go func() {
 					for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-						if _, err := s.Lease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil); err != nil {
+						if _, err := s.lease6(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil); err != nil {
 							done <- err
 							return
 						}
@@ -52,7 +52,7 @@ func BenchmarkHolder(b *testing.B) {
 	s := openMem(b, newMemDirectory())
 	b.ReportAllocs()
 	for i := range b.N {
-		if _, err := s.Lease(epoch, web, []Holder{cni, lxc}[i%2], nil); err != nil {
+		if _, err := s.lease6(epoch, web, []Holder{cni, lxc}[i%2], nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,17 +8,32 @@ type batch struct {
 	err     error  // guarded by Store.writing
 }
 
-// add puts e into the last batch of the queue, or behind it if that is full. s.mu is held.
-func (s *Store) add(e entry) *batch {
-	if n := len(s.queue); n == 0 || len(s.queue[n-1].body)+maxEntry > maxBody {
+// add puts entries into the last batch of the queue, or behind it if that is full: all into one, so that they are on disk
+// together or not at all. They are short enough for one. s.mu is held.
+func (s *Store) add(entries ...entry) *batch {
+	var body []byte
+	for i := range entries {
+		body = appendEntry(body, &entries[i])
+	}
+	if n := len(s.queue); n == 0 || len(s.queue[n-1].body)+len(body) > maxBody {
 		s.queue = append(s.queue, &batch{})
 	}
 	b := s.queue[len(s.queue)-1]
-	b.entries = append(b.entries, e)
-	b.body = appendEntry(b.body, &e)
-	s.pending[e.lease.Attachment] = b
-	if e.kind == entryLease {
-		s.iids[e.iid], s.macs[e.lease.MAC] = true, true
+	b.entries = append(b.entries, entries...)
+	b.body = append(b.body, body...)
+	for i := range entries {
+		e := &entries[i]
+		if e.kind > entryAddress {
+			s.changing = b
+			continue
+		}
+		s.pending[e.lease.Attachment] = b
+		if e.kind == entryLease {
+			s.iids[e.iid], s.macs[e.lease.MAC] = true, true
+		}
+		if hasIPv4(e.kind) && e.lease.IPv4.IsValid() {
+			s.addrs[e.lease.IPv4] = true
+		}
 	}
 	return b
 }
@@ -54,16 +69,30 @@ func (s *Store) settle(b *batch) {
 	defer s.mu.Unlock()
 	for i := range b.entries {
 		e := &b.entries[i]
-		delete(s.pending, e.lease.Attachment)
-		if e.kind == entryLease {
-			delete(s.iids, e.iid)
-			delete(s.macs, e.lease.MAC)
-		}
+		s.forget(b, e)
 		if b.err != nil {
 			continue
 		}
 		if err := s.held.apply(e); err != nil {
 			panic("ipam: a change that breaks the table was written: " + err.Error())
 		}
+	}
+}
+
+// forget ends what e, which is in b, kept others from. s.mu is held.
+func (s *Store) forget(b *batch, e *entry) {
+	if e.kind > entryAddress {
+		if s.changing == b {
+			s.changing = nil
+		}
+		return
+	}
+	delete(s.pending, e.lease.Attachment)
+	if e.kind == entryLease {
+		delete(s.iids, e.iid)
+		delete(s.macs, e.lease.MAC)
+	}
+	if hasIPv4(e.kind) {
+		delete(s.addrs, e.lease.IPv4)
 	}
 }

@@ -1,6 +1,12 @@
 package ipam
 
-import "slices"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"meshnet/ipam/registry"
+)
 
 // minGarbage is how many bytes of released leases and former holders a journal may always hold: below it, rewriting saves
 // nothing.
@@ -49,13 +55,14 @@ func (j *journal) rewrite(t *table) error {
 	return nil
 }
 
-// snapshot returns a journal with the leases of t, oldest first.
+// snapshot returns a journal with what t holds: first what the node owns, then the idle addresses, longest idle first, then the
+// leases, oldest first.
 func snapshot(head header, t *table) []byte {
-	leases := make([]*entry, 0, len(t.leases))
+	leases := make([]entry, 0, len(t.leases))
 	for _, l := range t.leases {
-		leases = append(leases, &entry{kind: entryLease, lease: l, iid: iidOf(l.IPv6), at: l.Created.UnixNano()})
+		leases = append(leases, entry{kind: entryLease, lease: l, iid: iidOf(l.IPv6), at: l.Created.UnixNano()})
 	}
-	slices.SortFunc(leases, func(a, b *entry) int {
+	slices.SortFunc(leases, func(a, b entry) int {
 		if c := a.lease.Created.Compare(b.lease.Created); c != 0 {
 			return c
 		}
@@ -63,15 +70,53 @@ func snapshot(head header, t *table) []byte {
 	})
 	b := make([]byte, headerLen)
 	var body []byte
-	for _, e := range leases {
-		if len(body)+maxEntry > maxBody {
-			b, body = appendRecord(b, body), body[:0]
+	for _, entries := range [][]entry{t.v4.entries(), leases, {{kind: entrySerial, iid: t.serial, at: t.latest}}} {
+		for i := range entries {
+			e := &entries[i]
+			if len(body)+maxEntry+len(e.text) > maxBody {
+				b, body = appendRecord(b, body), body[:0]
+			}
+			body = appendEntry(body, e)
 		}
-		body = appendEntry(body, e)
 	}
-	if len(body) > 0 {
-		b = appendRecord(b, body)
-	}
+	b = appendRecord(b, body)
 	appendHeader(b[:0], head, uint64(len(b)))
 	return b
 }
+
+// entries returns what makes h of empty holdings, but for the leases.
+func (h *holdings) entries() []entry {
+	var all []entry
+	if h.terms.Registry != (registry.ID{}) {
+		text, err := h.terms.encode()
+		if err != nil {
+			panic("ipam: what was in the journal does not fit into it: " + err.Error())
+		}
+		all = append(all, entry{kind: entryTerms, text: text})
+	}
+	if h.contact != 0 {
+		all = append(all, entry{kind: entryContact, at: h.contact, text: h.boot})
+	}
+	for _, b := range h.order {
+		all = append(all, entry{kind: entryGained, prefix: b.prefix})
+	}
+	for _, addr := range slices.SortedFunc(maps.Keys(h.claims), netip.Addr.Compare) {
+		c := h.claims[addr]
+		all = append(all, entry{kind: entryClaimed, prefix: single(addr), at: c.since})
+		if c.by != (Attachment{}) {
+			all = append(all, entry{kind: entryIdle, prefix: single(addr), at: c.since, lease: Lease{Attachment: c.by}})
+		}
+	}
+	for _, addr := range slices.SortedFunc(maps.Keys(h.carved), netip.Addr.Compare) {
+		all = append(all, entry{kind: entryCarved, prefix: single(addr)})
+	}
+	for _, r := range h.queue {
+		if !h.void(r) {
+			was := h.idle[r.addr]
+			all = append(all, entry{kind: entryIdle, prefix: single(r.addr), at: was.since, lease: Lease{Attachment: was.by}})
+		}
+	}
+	return all
+}
+
+func single(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, 32) }

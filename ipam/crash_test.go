@@ -92,7 +92,7 @@ func (c *schedule) change(n int) {
 		if release {
 			b, own, _ = c.store.startRelease(c.now, a)
 		} else {
-			_, b, own, _ = c.store.startLease(c.now, a, holder, takenElsewhere)
+			_, b, own, _ = c.store.startLease6(c.now, a, holder, takenElsewhere)
 		}
 		if own {
 			calls = append(calls, call{a, holder, release, b})
@@ -121,7 +121,7 @@ func (c *schedule) record(a Attachment, holder Holder, release bool, err error) 
 	case release:
 		delete(c.model.acked, a)
 	default:
-		l, err := c.store.Lease(c.now, a, holder, takenElsewhere)
+		l, err := c.store.lease6(c.now, a, holder, takenElsewhere)
 		if err != nil {
 			c.t.Fatalf("Lease(%v) after its commit: %v", a, err)
 		}

@@ -56,7 +56,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		{"long source", testJournal([]entry{holderEntry("a", Holder{Source: strings.Repeat("s", 17)})}), "source has 17 bytes"},
 		{"unprintable source", testJournal([]entry{holderEntry("a", Holder{Source: "c\n"})}), `source "c\n" is not printable`},
 		{"long namespace", testJournal([]entry{holderEntry("a", Holder{NetNS: strings.Repeat("n", 4097)})}), "namespace has 4097 bytes"},
-		{"unknown entry", body(9, 0, 0, 0, 0, 0, 0, 0, 0), "kind 9"},
+		{"unknown entry", body(99, 0, 0, 0, 0, 0, 0, 0, 0), "kind 99"},
 		{"short entry", body(1, 0, 0, 0), "an entry is longer than its record"},
 		{"short lease", body(1, 0, 0, 0, 0, 0, 0, 0, 0, 1), "an entry is longer than its record"},
 		{"short name", body(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), "an entry is longer than its record"},
@@ -194,13 +194,13 @@ func TestOpenErrors(t *testing.T) {
 
 // "Full disk: the lease is not given, the error says so, and later calls work again when there is room."
 func TestFullDisk(t *testing.T) {
-	leaseLen := recordHead + 1 + 8 + 14 + 8 + len("dbeth0") + len(cni.Source) + len(cni.NetNS)
+	leaseLen := recordHead + 1 + 8 + 20 + 8 + len("dbeth0") + len(cni.Source) + len(cni.NetNS)
 	for room := range leaseLen + 10 {
 		d := newMemDirectory()
 		s := openMem(t, d)
 		want := mustLease(t, s, web)
 		d.full, d.room = true, room
-		_, err := s.Lease(epoch, db, cni, nil)
+		_, err := s.lease6(epoch, db, cni, nil)
 		if room >= leaseLen {
 			if err != nil {
 				t.Fatalf("Lease with room for %d bytes: %v", room, err)
@@ -213,7 +213,7 @@ func TestFullDisk(t *testing.T) {
 		if _, err := s.Release(epoch, web); room < 30 && !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("Release with room for %d bytes: error = %v, want ENOSPC", room, err)
 		}
-		if _, err := s.Lease(epoch, web, lxc, nil); room < 30 && !errors.Is(err, syscall.ENOSPC) {
+		if _, err := s.lease6(epoch, web, lxc, nil); room < 30 && !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("Lease for another holder with room for %d bytes: error = %v, want ENOSPC", room, err)
 		}
 		d.full = false
@@ -237,7 +237,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		t.Fatalf("Leases() = %v, want %v", got, want)
 	}
 	d.room = 0
-	if _, err := s.Lease(epoch, db, cni, nil); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := s.lease6(epoch, db, cni, nil); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Lease error = %v, want ENOSPC", err)
 	}
 	d.full = false
@@ -261,11 +261,11 @@ func TestPoison(t *testing.T) {
 		s := openMem(t, d)
 		want := mustLease(t, s, web)
 		tt.set(d)
-		_, first := s.Lease(epoch, db, cni, nil)
+		_, first := s.lease6(epoch, db, cni, nil)
 		d.failSync, d.full, d.failTruncate = false, false, false
-		_, second := s.Lease(epoch, db, cni, nil)
+		_, second := s.lease6(epoch, db, cni, nil)
 		_, third := s.Release(epoch, web)
-		_, fourth := s.Lease(epoch, web, lxc, nil)
+		_, fourth := s.lease6(epoch, web, lxc, nil)
 		for i, err := range []error{first, second, third, fourth} {
 			if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "restart meshd") {
 				t.Errorf("%s: call %d: error = %v, want ErrFailed", tt.name, i+1, err)
@@ -286,7 +286,7 @@ func TestRestartAfterFailedSync(t *testing.T) {
 	d := newMemDirectory()
 	s := openMem(t, d)
 	d.failSync = true
-	if _, err := s.Lease(epoch, web, cni, nil); !errors.Is(err, ErrFailed) {
+	if _, err := s.lease6(epoch, web, cni, nil); !errors.Is(err, ErrFailed) {
 		t.Fatalf("Lease error = %v, want ErrFailed", err)
 	}
 	d.failSync = false
@@ -323,7 +323,7 @@ func TestCompactionOfHolders(t *testing.T) {
 	largest := 0
 	for i := range 5000 {
 		want.Holder = Holder{"cni", fmt.Sprint("/run/netns/", i)}
-		if got, err := s.Lease(epoch.Add(time.Hour), web, want.Holder, nil); err != nil || got != want {
+		if got, err := s.lease6(epoch.Add(time.Hour), web, want.Holder, nil); err != nil || got != want {
 			t.Fatalf("Lease = %v, %v, want %v", got, err, want)
 		}
 		largest = max(largest, len(d.names[journalName].data))
@@ -352,7 +352,7 @@ func TestCompactionFailures(t *testing.T) {
 		tt.set(d)
 		var err error
 		for i := 0; i < 3000 && err == nil; i++ {
-			if _, err = s.Lease(epoch, db, cni, nil); err == nil {
+			if _, err = s.lease6(epoch, db, cni, nil); err == nil {
 				_, err = s.Release(epoch, db)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -63,9 +64,9 @@ func TestJournalBytes(t *testing.T) {
 	want := "6d6e6c6561736573" + "0001" + "0000" + // magic, version, zero
 		"01000000000000000000000000000000" + // network ID
 		"0200000000000000000000000000000000000000000000000000000000000000" + // node ID
-		"fd8b520e14130000" + "0000000000000092" + "0c85a5af" + // subnet, end of the snapshot, checksum
-		"6d6e7263" + "00000036" + "3d9fa2da" + // mark, length, checksum
-		"01" + "18bae265bfd5cdef" + "0123456789abcdef" + "02cdef000000" + "0003776562" + "000465746830" +
+		"fd8b520e14130000" + "0000000000000098" + "67678d97" + // subnet, end of the snapshot, checksum
+		"6d6e7263" + "0000003c" + "32d09c98" + // mark, length, checksum
+		"01" + "18bae265bfd5cdef" + "0123456789abcdef" + "02cdef000000" + "000000000000" + "0003776562" + "000465746830" +
 		"0003636e69" + "000d2f72756e2f6e65746e732f6331" +
 		"6d6e7263" + "0000002c" + "aca0c842" +
 		"03" + "17979cfe362a0000" + "0003776562" + "000465746830" + "00036c7863" + "00112f70726f632f343731312f6e732f6e6574" +
@@ -73,6 +74,46 @@ func TestJournalBytes(t *testing.T) {
 		"02" + "17979cfe362a0000" + "0003776562" + "000465746830"
 	if fmt.Sprintf("%x", got) != want {
 		t.Errorf("journal =\n%x, want\n%s", got, want)
+	}
+}
+
+// The entries of IPv4, each with the bytes that entry.go gives it.
+func TestEntryBytes(t *testing.T) {
+	const at = "17979cfe362a0000"
+	name := Lease{Attachment: Attachment{"web", "eth0"}}
+	lost := name
+	lost.IPv4, lost.Bits, lost.Lost = netip.MustParseAddr("10.77.0.1"), 16, true
+	block := netip.MustParsePrefix("10.77.1.0/26")
+	addr := netip.MustParsePrefix("10.77.2.9/32")
+	tests := []struct {
+		e    entry
+		want string
+	}{
+		{entry{kind: entryAddress, lease: lost}, "04" + at + "01" + "10" + "0a4d0001" + "0003776562" + "000465746830"},
+		{entry{kind: entryTerms, text: "{}"}, "05" + at + "0002" + "7b7d"},
+		{entry{kind: entryContact, text: "boot"}, "06" + at + "0004" + "626f6f74"},
+		{entry{kind: entryGained, prefix: block}, "07" + at + "0a4d0100" + "1a"},
+		{entry{kind: entryGone, prefix: block}, "08" + at + "0a4d0100" + "1a"},
+		{entry{kind: entryClaimed, prefix: addr}, "09" + at + "0a4d0209" + "20"},
+		{entry{kind: entryUnclaimed, prefix: addr}, "0a" + at + "0a4d0209" + "20"},
+		{entry{kind: entryCarved, prefix: addr}, "0b" + at + "0a4d0209" + "20"},
+		{entry{kind: entryUncarved, prefix: addr}, "0c" + at + "0a4d0209" + "20"},
+		{entry{kind: entryFenced}, "0d" + at},
+		{entry{kind: entryIdle, prefix: addr, lease: name}, "0e" + at + "0a4d0209" + "20" + "0003776562" + "000465746830"},
+		{entry{kind: entrySerial, iid: 7}, "0f" + at + "0000000000000007"},
+	}
+	for _, tt := range tests {
+		tt.e.at = 1_700_000_000e9
+		b := appendEntry(nil, &tt.e)
+		if got := fmt.Sprintf("%x", b); got != tt.want {
+			t.Errorf("entry of kind %d = %s, want %s", tt.e.kind, got, tt.want)
+		}
+		if got, rest, err := parseEntry(b); got != tt.e || len(rest) > 0 || err != nil {
+			t.Errorf("parseEntry(%x) = %+v, %x, %v, want %+v", b, got, rest, err, tt.e)
+		}
+		if _, _, err := parseEntry(b[:len(b)-1]); err == nil {
+			t.Errorf("parseEntry(%x without its last byte) error = <nil>", b)
+		}
 	}
 }
 

@@ -9,54 +9,6 @@ import (
 // ErrCorrupt means that the journal has damage which no crash leaves. The error's text says what to do.
 var ErrCorrupt = errors.New("corrupt journal")
 
-// table is the leases of one node with the addresses and MACs they hold.
-type table struct {
-	subnet netip.Prefix
-	leases map[Attachment]Lease
-	iids   map[uint64]Attachment
-	macs   map[MAC]Attachment
-}
-
-func newTable(subnet netip.Prefix) *table {
-	return &table{subnet, map[Attachment]Lease{}, map[uint64]Attachment{}, map[MAC]Attachment{}}
-}
-
-// apply changes the table by e. The error says which invariant e would break; the table is then as before.
-func (t *table) apply(e *entry) error {
-	a := e.lease.Attachment
-	old, held := t.leases[a]
-	if e.kind == entryRelease {
-		if !held {
-			return fmt.Errorf("%v is released but has no lease", a)
-		}
-		delete(t.leases, a)
-		delete(t.iids, iidOf(old.IPv6))
-		delete(t.macs, old.MAC)
-		return nil
-	}
-	if e.kind == entryHolder {
-		if !held {
-			return fmt.Errorf("%v has another holder but no lease", a)
-		}
-		old.Holder = e.lease.Holder
-		t.leases[a] = old
-		return nil
-	}
-	if held {
-		return fmt.Errorf("%v is leased twice", a)
-	}
-	if other, ok := t.iids[e.iid]; ok {
-		return fmt.Errorf("%v and %v have the same address", other, a)
-	}
-	if other, ok := t.macs[e.lease.MAC]; ok {
-		return fmt.Errorf("%v and %v have the same MAC", other, a)
-	}
-	l := e.lease
-	l.IPv6 = join(t.subnet, e.iid)
-	t.leases[a], t.iids[e.iid], t.macs[l.MAC] = l, a, a
-	return nil
-}
-
 // damage is a place in the journal that cannot be read, and why.
 type damage struct {
 	offset int

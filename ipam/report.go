@@ -1,7 +1,9 @@
 package ipam
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"meshnet/ipam/registry"
@@ -43,10 +45,67 @@ type ClaimReport struct {
 }
 
 // Pools returns the pools as the block store last named them; none before it has.
-func (s *Store) Pools() []registry.Pool { return nil }
+func (s *Store) Pools() []registry.Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.held.v4.terms.Pools)
+}
 
 // Report says how IPv4 stands on this node.
-func (s *Store) Report(now time.Time) Report { return Report{} }
+func (s *Store) Report(now time.Time) Report {
+	s.mu.Lock()
+	h := s.held.v4
+	c := s.chooser(now)
+	r := Report{Registry: h.terms.Registry, Generation: h.terms.Generation, Epoch: h.terms.Epoch}
+	if h.contact != 0 {
+		r.Contact = time.Unix(0, h.contact).UTC()
+	}
+	if err := s.refusal(now); err != nil {
+		r.Refusal = err.Error()
+	}
+	for _, pool := range h.terms.Pools {
+		p := PoolReport{Pool: pool}
+		for _, b := range h.order {
+			if pool.Prefix.Contains(b.prefix.Addr()) {
+				p.add(c.use(b))
+			}
+		}
+		r.Pools = append(r.Pools, p)
+	}
+	for _, addr := range slices.SortedFunc(maps.Keys(h.claims), netip.Addr.Compare) {
+		r.Claims = append(r.Claims, ClaimReport{addr, h.leased[addr]})
+	}
+	s.mu.Unlock()
+	r.Lost = s.lost()
+	return r
+}
 
-// CheckLocal proves the invariants of what this node holds, in memory and on disk, and returns one sentence for each violation.
-func (s *Store) CheckLocal(now time.Time) []string { return nil }
+func (p *PoolReport) add(u BlockReport) {
+	p.Leased += u.Leased
+	p.Free += u.Free
+	p.Cooling += u.Cooling
+	p.Closed += u.Closed
+	p.Blocks = append(p.Blocks, u)
+}
+
+// refused reports whether no IPv4 address is leased now, whatever is free.
+func (s *Store) refused(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusal(now) != nil
+}
+
+// otherRegistry reports whether id is not the registry under which this node owns.
+func (s *Store) otherRegistry(id registry.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.held.v4.terms.Registry
+	return own != (registry.ID{}) && own != id
+}
+
+// admitted reports whether this node owns under an epoch.
+func (s *Store) admitted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held.v4.terms.Epoch != 0
+}

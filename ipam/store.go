@@ -127,6 +127,9 @@ type Store struct {
 	pending map[Attachment]*batch
 	iids    map[uint64]bool
 	macs    map[MAC]bool
+	addrs   map[netip.Addr]bool
+
+	v4gate // guarded by mu
 }
 
 // Open reads the leases in directory dir, which it makes if need be, and holds its lock until Close. The error wraps
@@ -137,6 +140,9 @@ func Open(dir string, c Config) (*Store, error) {
 	}
 	if err := CheckPrefix(c.Prefix); err != nil {
 		return nil, err
+	}
+	if len(c.Boot) > maxBoot {
+		return nil, fmt.Errorf("the boot ID has %d bytes, at most %d are allowed", len(c.Boot), maxBoot)
 	}
 	d, err := openDirectory(dir)
 	if err != nil {
@@ -159,6 +165,8 @@ func open(d directory, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	gate := newGate(&c, t.v4)
+	gate.clock.floor = t.latest
 	return &Store{
 		scope:   scope{c.Key, c.NetworkID, c.Node, subnet},
 		dir:     d,
@@ -167,27 +175,31 @@ func open(d directory, c Config) (*Store, error) {
 		pending: map[Attachment]*batch{},
 		iids:    map[uint64]bool{},
 		macs:    map[MAC]bool{},
+		addrs:   map[netip.Addr]bool{},
+		v4gate:  gate,
 	}, nil
 }
 
-// Lease returns the lease of a, and gives it one if it has none. If it has one with another holder, as a container that was
-// restarted has another namespace, the lease gets the new one and is otherwise as before. Either change is on disk when Lease
-// returns; if there is neither, nothing is written. taken reports whether an attachment other than a is known to hold the address or the MAC; it may be nil, is
-// called with the store locked, and must neither wait nor call the store. After an error a has what it had before, no lease or
-// one with the old holder; the error wraps ErrFailed if that stays so until restart, and the operating system's
-// (syscall.ENOSPC) if a later call may succeed.
+// Lease returns the lease of an attachment, and gives it one if it has none. If it has one with another holder, as a container
+// that was restarted has another namespace, the lease gets the new one and is otherwise as before; if it lacks the IPv4 address
+// that is asked for, or has lost it, it gets one. Each change is on disk when Lease returns; if there is none, nothing is
+// written. taken reports whether another attachment is known to hold the IPv6 address or the MAC; it may be nil, is called with
+// the store locked, and must neither wait nor call the store.
+//
+// After an error the attachment has what it had before. The error wraps ErrNoAddress if this node has no IPv4 address to give
+// now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrFailed if
+// nothing can be leased until restart, or else is the operating system's (syscall.ENOSPC) and a later call may succeed.
 func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	a, holder := r.Attachment, r.Holder
-	if err := errors.Join(a.check(), holder.check(), r.IPv4.check()); err != nil {
+	if err := errors.Join(r.Attachment.check(), r.Holder.check(), r.IPv4.check()); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
-		l, b, own, err := s.startLease(now, a, holder, taken)
+		l, b, own, err := s.startLease(now, r, taken)
 		if err == nil && b != nil {
 			err = s.commit(b)
 		}
 		if err != nil && (own || b == nil) { // the failure of another caller's change is theirs
-			return Lease{}, fmt.Errorf("leasing for %v: %w", a, err)
+			return Lease{}, fmt.Errorf("leasing for %v: %w", r.Attachment, err)
 		}
 		if own || b == nil { // not asked again if own: two holders that ask at once would take turns
 			return l, nil
@@ -195,34 +207,68 @@ func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool
 	}
 }
 
-// startLease returns the lease of a if it is on disk with holder, else the batch to wait for. own is true if that batch makes
+// startLease returns the lease as r asks for it if it is on disk, else the batch to wait for. own is true if that batch makes
 // this caller's change, and l is then the lease after it; otherwise the caller asks again.
-func (s *Store) startLease(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (
+func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (
 	l Lease, b *batch, own bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a := r.Attachment
 	if b := s.pending[a]; b != nil {
 		return Lease{}, b, false, nil
 	}
 	l, held := s.held.leases[a]
-	if held && l.Holder == holder {
+	wants := !r.IPv4.None && (!l.IPv4.IsValid() || l.Lost)
+	switch {
+	case l.IPv4.IsValid() && !l.Lost && r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr:
+		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv4, r.IPv4.Addr)
+	case held && !wants && l.Holder == r.Holder:
 		return l, nil, false, nil
-	}
-	if s.closed {
+	case s.closed:
 		return Lease{}, nil, false, ErrClosed
-	}
-	if held {
-		l.Holder = holder
-		change := Lease{Attachment: a, Holder: holder}
-		return l, s.add(entry{kind: entryHolder, lease: change, at: now.UnixNano()}), true, nil
-	}
-	iid, mac, err := s.choose(a, taken)
-	if err != nil {
-		return Lease{}, nil, false, err
+	case wants && s.changing != nil: // what this node owns is about to be another
+		return Lease{}, s.changing, false, nil
 	}
 	at := now.UnixNano()
-	l = Lease{Attachment: a, Holder: holder, MAC: mac, IPv6: join(s.scope.subnet, iid), Created: time.Unix(0, at).UTC()}
-	return l, s.add(entry{kind: entryLease, lease: l, iid: iid, at: at}), true, nil
+	var entries []entry
+	if !held {
+		iid, mac, err := s.choose(a, taken)
+		if err != nil {
+			return Lease{}, nil, false, err
+		}
+		l = Lease{Attachment: a, MAC: mac, IPv6: join(s.scope.subnet, iid), Created: time.Unix(0, at).UTC()}
+		entries = append(entries, entry{kind: entryLease, iid: iid, at: at})
+	} else if l.Holder != r.Holder {
+		entries = append(entries, entry{kind: entryHolder, at: at})
+	}
+	l.Holder = r.Holder
+	if wants {
+		if l.IPv4, l.Bits, err = s.pick(now, a, r.IPv4.Addr); err != nil {
+			return Lease{}, nil, false, err
+		}
+		l.Lost = false
+		if held {
+			entries = append(entries, entry{kind: entryAddress, at: s.clock.read(now)})
+		}
+	}
+	for i := range entries {
+		entries[i].lease = l.part(entries[i].kind)
+	}
+	return l, s.add(entries...), true, nil
+}
+
+// part returns what an entry of that kind has of l.
+func (l Lease) part(kind byte) Lease {
+	p := Lease{Attachment: l.Attachment}
+	switch kind {
+	case entryLease:
+		p = l
+	case entryHolder:
+		p.Holder = l.Holder
+	case entryAddress:
+		p.IPv4, p.Bits = l.IPv4, l.Bits
+	}
+	return p
 }
 
 // choose derives identifier and MAC of a with the first counter whose result is free.
@@ -274,7 +320,7 @@ func (s *Store) startRelease(now time.Time, a Attachment) (b *batch, own bool, e
 	if s.closed {
 		return nil, false, ErrClosed
 	}
-	return s.add(entry{kind: entryRelease, lease: Lease{Attachment: a}, at: now.UnixNano()}), true, nil
+	return s.add(entry{kind: entryRelease, lease: Lease{Attachment: a}, at: s.clock.read(now)}), true, nil
 }
 
 // Leases returns all leases, by container and then by interface.

@@ -18,7 +18,7 @@ func newLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w
 
 func mustLease(t testing.TB, s *Store, a Attachment) Lease {
 	t.Helper()
-	l, err := s.Lease(epoch, a, cni, nil)
+	l, err := s.lease6(epoch, a, cni, nil)
 	if err != nil {
 		t.Fatalf("Lease(%v): %v", a, err)
 	}
@@ -37,12 +37,12 @@ func TestLeaseIsIdempotent(t *testing.T) {
 	d := newMemDirectory()
 	s := openMem(t, d)
 	first := mustLease(t, s, web)
-	want := Lease{web, cni, first.MAC, first.IPv6, epoch.UTC()}
+	want := Lease{Attachment: web, Holder: cni, MAC: first.MAC, IPv6: first.IPv6, Created: epoch.UTC()}
 	if first != want || !Subnet(testConfig().Prefix).Contains(first.IPv6) {
 		t.Errorf("Lease = %+v, want %+v in %v", first, want, testConfig().Prefix)
 	}
 	syncs := d.syncs
-	again, err := s.Lease(epoch.Add(time.Hour), web, cni, func(netip.Addr, MAC) bool { return true })
+	again, err := s.lease6(epoch.Add(time.Hour), web, cni, func(netip.Addr, MAC) bool { return true })
 	if again != first || err != nil || d.syncs != syncs {
 		t.Errorf("second Lease = %+v, %v with %d syncs, want the first without one", again, err, d.syncs-syncs)
 	}
@@ -68,7 +68,7 @@ func TestLeaseChangesHolder(t *testing.T) {
 	for _, want.Holder = range []Holder{lxc, {"lxc", "/proc/4712/ns/net"}, {"manual", ""}, {}, cni} {
 		syncs := d.syncs
 		for range 2 {
-			got, err := s.Lease(epoch.Add(time.Hour), web, want.Holder, func(netip.Addr, MAC) bool { return true })
+			got, err := s.lease6(epoch.Add(time.Hour), web, want.Holder, func(netip.Addr, MAC) bool { return true })
 			if got != want || err != nil {
 				t.Errorf("Lease = %v, %v, want %v", got, err, want)
 			}
@@ -93,7 +93,7 @@ func TestHolderIsNotSeenBeforeItIsOnDisk(t *testing.T) {
 	first := mustLease(t, s, web)
 	want := first
 	want.Holder = lxc
-	l, b, own, err := s.startLease(epoch, web, lxc, nil)
+	l, b, own, err := s.startLease6(epoch, web, lxc, nil)
 	if l != want || !own || err != nil {
 		t.Fatalf("startLease = %v, %v, %v, want %v for its own", l, own, err, want)
 	}
@@ -101,11 +101,11 @@ func TestHolderIsNotSeenBeforeItIsOnDisk(t *testing.T) {
 		t.Errorf("Leases() = %v, want %v", got, first)
 	}
 	for _, h := range []Holder{cni, lxc} {
-		if _, joined, own, err := s.startLease(epoch, web, h, nil); joined != b || own || err != nil {
+		if _, joined, own, err := s.startLease6(epoch, web, h, nil); joined != b || own || err != nil {
 			t.Errorf("startLease(%v) while it is written = %v, %v, want another caller's batch", h, own, err)
 		}
 	}
-	if got, err := s.Lease(epoch, web, lxc, nil); got != want || err != nil {
+	if got, err := s.lease6(epoch, web, lxc, nil); got != want || err != nil {
 		t.Errorf("Lease that waits for it = %v, %v, want %v", got, err, want)
 	}
 }
@@ -146,13 +146,13 @@ func TestLeaseAvoidsCollisions(t *testing.T) {
 					}
 				}
 			}
-			l, err := s.Lease(epoch, web, cni, tt.taken)
+			l, err := s.lease6(epoch, web, cni, tt.taken)
 			if err != nil || l.IPv6 != tt.addr || l.MAC != tt.mac {
 				t.Errorf("%s (on disk: %v): Lease = %+v, %v, want %v %v", tt.name, onDisk, l, err, tt.addr, tt.mac)
 			}
 		}
 	}
-	_, err := s.Lease(epoch, web, cni, func(netip.Addr, MAC) bool { return true })
+	_, err := s.lease6(epoch, web, cni, func(netip.Addr, MAC) bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "web/eth0: the first 16 addresses") || len(s.Leases()) != 0 {
 		t.Errorf("Lease with all taken: error = %v, want one that says so", err)
 	}
@@ -174,7 +174,7 @@ func TestAttachmentNames(t *testing.T) {
 		{Attachment{"web", strings.Repeat("i", 256)}, false},
 	}
 	for _, tt := range tests {
-		if _, err := s.Lease(epoch, tt.a, cni, nil); (err == nil) != tt.ok {
+		if _, err := s.lease6(epoch, tt.a, cni, nil); (err == nil) != tt.ok {
 			t.Errorf("Lease(%.20q) error = %v, want ok: %v", tt.a, err, tt.ok)
 		}
 	}
@@ -202,7 +202,7 @@ func TestHolders(t *testing.T) {
 	}
 	for _, a := range []Attachment{web, db} { // the first with a new lease, the others change it
 		for _, tt := range tests {
-			if l, err := s.Lease(epoch, a, tt.h, nil); (err == nil) != tt.ok || tt.ok && l.Holder != tt.h {
+			if l, err := s.lease6(epoch, a, tt.h, nil); (err == nil) != tt.ok || tt.ok && l.Holder != tt.h {
 				t.Errorf("Lease(%v, %.20q) = %v, %v, want ok: %v", a, tt.h, l.Holder, err, tt.ok)
 			}
 		}
@@ -220,10 +220,10 @@ func TestClose(t *testing.T) {
 	if err := s.commit(b); err != nil || len(s.Leases()) != 2 {
 		t.Errorf("the change under way: %v, leases %v, want 2", err, s.Leases())
 	}
-	if _, err := s.Lease(epoch, db, cni, nil); !errors.Is(err, ErrClosed) {
+	if _, err := s.lease6(epoch, db, cni, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Lease after Close: error = %v, want ErrClosed", err)
 	}
-	if _, err := s.Lease(epoch, web, lxc, nil); !errors.Is(err, ErrClosed) {
+	if _, err := s.lease6(epoch, web, lxc, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("Lease for another holder after Close: error = %v, want ErrClosed", err)
 	}
 	if _, err := s.Release(epoch, web); !errors.Is(err, ErrClosed) {
@@ -246,14 +246,14 @@ func TestConcurrency(t *testing.T) {
 		wg.Go(func() {
 			own, shared := Attachment{fmt.Sprint("c", g), "eth0"}, Attachment{fmt.Sprint("s", g%3), "eth0"}
 			for i := range 20 {
-				first, err1 := s.Lease(epoch, own, cni, nil)
+				first, err1 := s.lease6(epoch, own, cni, nil)
 				mine := Holder{"cni", fmt.Sprint("/run/netns/", g)}
-				l, err2 := s.Lease(epoch, shared, mine, nil)
+				l, err2 := s.lease6(epoch, shared, mine, nil)
 				if l.Holder != mine {
 					t.Errorf("Lease(%v, %v) = %v", shared, mine, l)
 				}
 				_, err3 := s.Release(epoch, shared)
-				again, err4 := s.Lease(epoch, own, cni, nil)
+				again, err4 := s.lease6(epoch, own, cni, nil)
 				if err := errors.Join(err1, err2, err3, err4); err != nil || first != again {
 					t.Errorf("%v: %+v, then %+v, %v", own, first, again, err)
 				}
@@ -289,7 +289,7 @@ func TestGroupCommit(t *testing.T) {
 	const n = 2000 // more than one record holds
 	var batches []*batch
 	for i := range n {
-		_, b, own, err := s.startLease(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil)
+		_, b, own, err := s.startLease6(epoch, Attachment{fmt.Sprint("c", i), "eth0"}, cni, nil)
 		if err != nil || !own {
 			t.Fatalf("startLease = %v, %v", own, err)
 		}
@@ -310,4 +310,13 @@ func TestGroupCommit(t *testing.T) {
 	if got := openMem(t, d).Leases(); len(got) != n {
 		t.Errorf("after restart %d leases, want %d", len(got), n)
 	}
+}
+
+// lease6 is Lease for an attachment that wants IPv6 only.
+func (s *Store) lease6(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, error) {
+	return s.Lease(now, Request{a, holder, V4Request{None: true}}, taken)
+}
+
+func (s *Store) startLease6(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, *batch, bool, error) {
+	return s.startLease(now, Request{a, holder, V4Request{None: true}}, taken)
 }

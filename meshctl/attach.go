@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,16 +16,21 @@ import (
 
 func attachCommand(c *cli) *cobra.Command {
 	var r attach.Request
+	var ip, ipv4 string
 	cmd := &cobra.Command{
 		Use:   "attach --netns PATH | --pid PID  --container ID [NAME]",
 		Short: "Attach a container to a network",
 		Long: `DESCRIPTION
-  Give the network namespace of a container an interface on the overlay, with its address and routes. For containers of
+  Give the network namespace of a container an interface on the overlay, with its addresses and routes. For containers of
   runtimes that call neither cni-meshnet nor lxc-hook: systemd-nspawn, plain namespaces. NAME is the network; it may be
   left out if there is only one.
 
-  The address belongs to (network, host, container, interface): attached again under the same names, a container has the
-  same address again. Attaching what is attached already changes nothing.
+  The addresses belong to (network, host, container, interface): attached again under the same names, a container has the
+  same IPv6 address again, and the same IPv4 address if nobody else got it. Attaching what is attached already changes
+  nothing.
+
+  With --ip the container gets that IPv4 address, if no other container has it. One that is not in a block of this host is
+  asked for in the whole network, which takes longer and needs the registry (see meshctl ipam show).
 
 ` + footer,
 		Example: `  ip netns add web && meshctl attach --netns /run/netns/web --container web
@@ -39,7 +45,11 @@ func attachCommand(c *cli) *cobra.Command {
 					return usageError{err}
 				}
 			}
-			r.Network, r.Source = optional(args), api.SourceManual
+			wanted, err := wantedIPv4(ip, ipv4)
+			if err != nil {
+				return err
+			}
+			r.Network, r.Source, r.IPv4 = optional(args), api.SourceManual, wanted
 			a, err := add(cmd.Context(), c.client(), r)
 			if err != nil {
 				return fmt.Errorf("attaching %s/%s: %w", r.Container, r.IfName, err)
@@ -51,9 +61,28 @@ func attachCommand(c *cli) *cobra.Command {
 		},
 	}
 	targetFlags(cmd, &r)
+	cmd.Flags().StringVar(&ip, "ip", "", "IPv4 `address` for the container (default one of meshd's choice)")
+	cmd.Flags().StringVar(&ipv4, "ipv4", "", "`none`: no IPv4 address for the container")
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the interface in `bytes` (default the network's)")
 	c.jsonFlag(cmd)
 	return cmd
+}
+
+// wantedIPv4 returns what --ip and --ipv4 say together, as in api.AttachOptions.
+func wantedIPv4(ip, ipv4 string) (string, error) {
+	switch {
+	case ipv4 != "" && ipv4 != api.NoIPv4:
+		return "", usagef("--ipv4: %q is not %q; an address is said with --ip", ipv4, api.NoIPv4)
+	case ipv4 != "" && ip != "":
+		return "", usagef("--ip and --ipv4 none contradict each other")
+	case ipv4 != "" || ip == "":
+		return ipv4, nil
+	}
+	a, err := netip.ParseAddr(ip)
+	if err != nil || !a.Is4() {
+		return "", usagef("--ip: %q is not an IPv4 address", ip)
+	}
+	return a.String(), nil
 }
 
 // add attaches a container, or finds that it is attached as it should be.
@@ -75,7 +104,7 @@ func detachCommand(c *cli) *cobra.Command {
 		Use:   "detach [--netns PATH | --pid PID]  --container ID [NAME]",
 		Short: "Detach a container from a network",
 		Long: `DESCRIPTION
-  Remove the interface that attach made, and release its address. That there is nothing to detach is no failure. The
+  Remove the interface that attach made, and release its addresses. That there is nothing to detach is no failure. The
   namespace may be gone already. NAME is the network; without it, whichever the container is attached to.
 
 ` + footer,

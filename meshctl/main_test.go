@@ -37,6 +37,9 @@ func now() time.Time { return began().Add(26*time.Hour + 3*time.Minute) }
 type daemon struct {
 	requests    []any
 	attachments []api.Attachment
+	requests    []any
+	violations  []api.Violation // that a check finds
+	skipped     []string        // that it cannot compare
 }
 
 func network() api.Network {
@@ -45,6 +48,7 @@ func network() api.Network {
 		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, TAP: "mt01020304", MTU: 1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},
 		Peers:     api.PeerCount{Up: 1, Total: 2}, Attachments: 2, Leases: 3, RXBytes: 123456, TXBytes: 9876543210,
+		Pools: []api.Pool{{Prefix: token.DefaultPool(), BlockBits: 26}, {Prefix: netip.MustParsePrefix("10.78.0.0/24")}}, IPAM: "raft",
 	}
 }
 
@@ -110,7 +114,7 @@ func (d *daemon) Leases(context.Context, string) ([]api.Lease, error) {
 	return []api.Lease{
 		{
 			Network: "home", Container: "db", IfName: "eth0", MAC: api.MAC{2, 0, 0, 0, 0, 1}, Node: "db-1", State: api.PeerDown,
-			Addresses: []netip.Addr{netip.MustParseAddr("fd12:3456:789a::1")},
+			Addresses: []netip.Addr{netip.MustParseAddr("10.77.0.70"), netip.MustParseAddr("fd12:3456:789a::1")},
 		},
 		{Network: "home", Container: "web", IfName: "eth0", MAC: api.MAC{2, 0, 0, 0, 0, 2}, Node: "web-1", State: api.PeerUp, Local: true},
 	}, nil
@@ -120,7 +124,8 @@ func (d *daemon) Attachments(context.Context, string) ([]api.Attachment, error) 
 	return d.attachments, nil
 }
 
-func (d *daemon) Attach(context.Context, api.AttachRequest) (api.Attachment, error) {
+func (d *daemon) Attach(_ context.Context, r api.AttachRequest) (api.Attachment, error) {
+	d.requests = append(d.requests, r)
 	return api.Attachment{}, api.Errorf(api.Unavailable, "network home is starting")
 }
 
@@ -190,7 +195,8 @@ func TestHelp(t *testing.T) {
 func TestTables(t *testing.T) {
 	start(t, new(daemon))
 	var all strings.Builder
-	for _, line := range []string{"status", "network list", "network show home", "peers", "leases home"} {
+	for _, line := range []string{"status", "network list", "network show home", "peers", "leases home",
+		"ipam show"} {
 		var out, stderr bytes.Buffer
 		root := newRoot(&cli{stdin: nil, stdout: &out, stderr: &stderr, now: now})
 		root.SetArgs(strings.Fields(line))
@@ -206,7 +212,8 @@ func TestTables(t *testing.T) {
 func TestJSON(t *testing.T) {
 	start(t, new(daemon))
 	var all strings.Builder
-	for _, line := range []string{"status --json", "network list --json", "network show home --json", "peers --json", "leases --json"} {
+	for _, line := range []string{"status --json", "network list --json", "network show home --json", "peers --json", "leases --json",
+		"ipam show --json", "ipam check home --json"} {
 		code, stdout, stderr := meshctl("", line)
 		if code != exitDone || stderr != "" {
 			t.Errorf("meshctl %s: exit %d, stderr %q", line, code, stderr)

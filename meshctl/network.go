@@ -37,6 +37,7 @@ func networkCommand(c *cli) *cobra.Command {
 
 func createCommand(c *cli) *cobra.Command {
 	var r api.CreateRequest
+	var v4 ipv4Flags
 	var ipv6, pskFile string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
@@ -53,9 +54,16 @@ func createCommand(c *cli) *cobra.Command {
 
   Others reach this host at the addresses of its interfaces. Behind a NAT, say with --endpoint where it forwards to.
 
+  Containers get IPv4 addresses from pools, 10.77.0.0/16 if --pool says nothing else. A pool is cut into blocks, each
+  owned by one host, which leases its addresses without asking anybody. A pool in which this host has addresses or routes
+  of its own is refused but for --force. With --ipv4 none, containers get IPv6 addresses only.
+
+` + ipamHelp + `
+
 ` + footer,
 		Example: `  meshctl network create home > token
-  meshctl network create home --bridge lxcbr0 --endpoint a.example.net:7000`,
+  meshctl network create home --bridge lxcbr0 --endpoint a.example.net:7000
+  meshctl network create prod --pool 10.20.0.0/16 --exclude 10.20.0.0/24 --ipam etcd://192.0.2.5,192.0.2.6`,
 		Args: checked(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.Name = args[0]
@@ -73,12 +81,16 @@ func createCommand(c *cli) *cobra.Command {
 			if err := checkMember(r.Bridge, r.Endpoints); err != nil {
 				return err
 			}
+			if err := v4.set(c, &r); err != nil {
+				return err
+			}
 			return c.create(cmd.Context(), r, pskFile)
 		},
 	}
 	cmd.Flags().StringVar(&ipv6, "ipv6", "", "IPv6 `prefix` of the overlay, /48 to /64 (default a ULA made from the network's ID)")
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the overlay in `bytes`, 1280 to 9216 (default 1500)")
 	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
+	v4.add(cmd, &r)
 	memberFlags(cmd, &r.Bridge, &r.Endpoints)
 	return cmd
 }
@@ -100,8 +112,8 @@ func (c *cli) create(ctx context.Context, r api.CreateRequest, pskFile string) (
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v\non other hosts: meshctl network join TOKEN\n",
-		created.Network.Name, created.Network.Bridge, created.Network.IPv6)
+	fmt.Fprintf(c.stderr, "network %s: bridge %s, prefix %v%s\non other hosts: meshctl network join TOKEN\n",
+		created.Network.Name, created.Network.Bridge, created.Network.IPv6, andPools(created.Network))
 	return c.printToken(created.Token)
 }
 
@@ -166,6 +178,7 @@ func (c *cli) secret(path string) (string, error) {
 
 func joinCommand(c *cli) *cobra.Command {
 	var r api.JoinRequest
+	var etcd etcdFlags
 	var file string
 	cmd := &cobra.Command{
 		Use:   "join TOKEN | --token-file FILE",
@@ -176,6 +189,9 @@ func joinCommand(c *cli) *cobra.Command {
 
   A token is a secret, and other users of this host can see the arguments of a running command. Where that matters, use
   --token-file.
+
+  The token says whether the network keeps its IPv4 addresses in an etcd, and where, but not what lets a host in there:
+  user and password, or certificates, are said with --ipam or --ipam-file, as for meshctl network create.
 
 ` + footer,
 		Example: `  meshctl network join --token-file token
@@ -190,11 +206,18 @@ func joinCommand(c *cli) *cobra.Command {
 				return err
 			}
 			r.Token = optional(args)
+			ipam, err := etcd.url(c)
+			if err != nil {
+				return err
+			}
+			r.IPAM = ipam
 			return c.join(cmd.Context(), r, file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "token-file", "", "`file` with the token; - is standard input")
 	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
+	etcd.add(cmd)
+	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)
 	memberFlags(cmd, &r.Bridge, &r.Endpoints)
 	return cmd
 }
@@ -235,7 +258,7 @@ func (c *cli) join(ctx context.Context, r api.JoinRequest, file string) (err err
 	if n.Peers.Total > 0 {
 		peers = "peers " + peerCount(n)
 	}
-	_, err = fmt.Fprintf(c.stdout, "%s %s: bridge %s, prefix %v, %s\n", done, n.Name, n.Bridge, n.IPv6, peers)
+	_, err = fmt.Fprintf(c.stdout, "%s %s: bridge %s, prefix %v%s, %s\n", done, n.Name, n.Bridge, n.IPv6, andPools(n), peers)
 	return err
 }
 

@@ -34,6 +34,12 @@ func TestExitCodes(t *testing.T) {
 		{"completion bash", exitDone, ""}, {"completion zsh", exitDone, ""}, {"completion fish", exitDone, ""},
 		{"completion powershell", exitDone, ""},
 
+		{"ipam show", exitDone, ""}, {"ipam show home", exitDone, ""}, {"ipam check", exitDone, ""}, {"ipam recover home", exitDone, ""},
+		{"ipam reserve 10.77.0.0/28", exitDone, ""}, {"node remove db-1 --force", exitDone, ""},
+
+		{"ipam check nope", exitFailed, `network nope: there is no network "nope"`}, {"ipam recover Home", exitFailed, "capital letter"},
+		{"node remove db-1 home", exitFailed, "db-1 is up"}, {"network create a --ipam-file /nope", exitFailed, "reading the URL of etcd"},
+		{"network create a --ipam-file " + public, exitFailed, "every user can read it"},
 		{"network show nope", exitFailed, `there is no network "nope"`},
 		{"network join hello", exitFailed, "not a meshnet token"},
 		{"network join " + home.String()[:50], exitFailed, "truncated"},
@@ -72,6 +78,17 @@ func TestExitCodes(t *testing.T) {
 		{"peers Nope b", exitUsage, "capital letter"},
 		{"network create a --mtu 0", exitUsage, "MTU 0"}, {"network create a --ipv6 x", exitUsage, "--ipv6"},
 		{"network create a --ipv6 fd00::/80", exitUsage, "--ipv6"},
+		{"network create a --ipv4 10.0.0.0/8", exitUsage, "say --pool"}, {"network create a --ipv4 none --pool 10.0.0.0/8", exitUsage, "neither pools nor ipam"},
+		{"network create a --pool 10.0.0.1/8", exitUsage, "did you mean 10.0.0.0/8"}, {"network create a --pool x", exitUsage, "--pool: \"x\" is not"},
+		{"network create a --block-bits 32", exitUsage, "cannot be cut"}, {"network create a --exclude 10.0.0.1", exitUsage, "not in a pool"},
+		{"network create a --ipam consul", exitUsage, "--ipam: it is neither"}, {"network create a --ipam raft --ipam-file x", exitUsage, "give one"},
+		{"network join x --ipam etcd://", exitUsage, "--ipam: etcd"},
+		{"ipam", exitUsage, "needs a command"}, {"ipam nope", exitUsage, "nope"}, {"node", exitUsage, "needs a command"},
+		{"ipam reserve", exitUsage, "received 0"}, {"ipam reserve fd00::/64", exitUsage, "neither an IPv4"}, {"ipam release 10.0.0.1/8", exitUsage, "did you mean"},
+		{"ipam recover", exitUsage, "received 0"}, {"ipam adopt", exitUsage, "received 0"}, {"node remove", exitUsage, "received 0"},
+		{"node remove -- -a", exitUsage, "node name"},
+		{"attach --netns /x --container c --ip fd00::1", exitUsage, "not an IPv4 address"}, {"attach --netns /x --container c --ip x", exitUsage, "--ip"},
+		{"attach --netns /x --container c --ip 10.0.0.1 --ipv4 none", exitUsage, "contradict"}, {"attach --netns /x --container c --ipv4 10.0.0.1", exitUsage, "--ip"},
 		{"network join", exitUsage, "either TOKEN or --token-file"}, {"network join x --token-file y", exitUsage, "either"},
 		{"network show", exitUsage, "NAME is missing"}, {"network token", exitUsage, "NAME is"}, {"network leave", exitUsage, "NAME is"},
 		{"peers a b", exitUsage, `"b" is an argument`}, {"leases a b c", exitUsage, `"b" is an argument`},
@@ -85,6 +102,7 @@ func TestExitCodes(t *testing.T) {
 
 		{"status" + nowhere, exitUnreachable, "is meshd running?"}, {"status --json" + nowhere, exitUnreachable, "not reachable"},
 		{"network create x" + nowhere, exitUnreachable, "nowhere"}, {"leases" + nowhere, exitUnreachable, "nowhere"},
+		{"ipam show" + nowhere, exitUnreachable, "nowhere"}, {"ipam reserve 10.0.0.1" + nowhere, exitUnreachable, "nowhere"},
 		{"detach --container c" + nowhere, exitUnreachable, "nowhere"},
 		{"network join " + home.String() + nowhere, exitUnreachable, "nowhere"},
 	} {
@@ -134,7 +152,7 @@ func TestJoin(t *testing.T) {
 		d := new(daemon)
 		start(t, d)
 		code, stdout, stderr := meshctl(tt.stdin, tt.line+" --bridge b --endpoint a:1 --no-wait")
-		if code != exitDone || stderr != "" || stdout != "joined home: bridge mesh0, prefix fd12:3456:789a::/48, peers 1 of 2 up\n" {
+		if code != exitDone || stderr != "" || stdout != "joined home: bridge mesh0, prefix fd12:3456:789a::/48, pools 10.77.0.0/16 10.78.0.0/24, peers 1 of 2 up\n" {
 			t.Errorf("meshctl %s: exit %d, stdout %q, stderr %q", tt.line, code, stdout, stderr)
 		}
 		want := []any{api.JoinRequest{Token: home.String(), Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true}}
@@ -250,7 +268,7 @@ func TestCompleteFlags(t *testing.T) {
 // The shell completes the names of networks.
 func TestComplete(t *testing.T) {
 	start(t, new(daemon))
-	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach"} {
+	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach", "ipam show", "ipam check", "ipam recover", "ipam adopt"} {
 		if _, stdout, _ := meshctl("", "__complete "+line, ""); !strings.HasPrefix(stdout, "home\n") {
 			t.Errorf("completion after %q = %q, want home", line, stdout)
 		}

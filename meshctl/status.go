@@ -124,6 +124,9 @@ func (c *cli) networkSummary(n api.Network) table {
 	}
 	t.row("  bridge", fmt.Sprintf("%s, MTU %d%s", n.Bridge, n.MTU, made))
 	t.row("  prefix", n.IPv6.String())
+	if pools := poolList(n); pools != "" {
+		t.row("  pools", fmt.Sprintf("%s, blocks by %s", pools, n.IPAM))
+	}
 	if n.State == api.NetworkUp {
 		t.row("  peers", peerCount(n))
 		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))

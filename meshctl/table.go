@@ -40,9 +40,9 @@ func (t table) flush() error { return t.w.Flush() }
 
 func (c *cli) networkTable(networks []api.Network) error {
 	t := newTable(c.stdout)
-	t.row("NETWORK", "STATE", "BRIDGE", "PREFIX", "PEERS", "CONTAINERS")
+	t.row("NETWORK", "STATE", "BRIDGE", "PREFIX", "POOLS", "PEERS", "CONTAINERS")
 	for _, n := range networks {
-		t.row(n.Name, string(n.State), n.Bridge, n.IPv6.String(), fmt.Sprintf("%d/%d", n.Peers.Up, n.Peers.Total),
+		t.row(n.Name, string(n.State), n.Bridge, n.IPv6.String(), dash(poolList(n)), fmt.Sprintf("%d/%d", n.Peers.Up, n.Peers.Total),
 			fmt.Sprint(n.Attachments))
 	}
 	return t.flush()
@@ -69,19 +69,31 @@ func (c *cli) peerTable(peers []api.Peer) error {
 
 func (c *cli) leaseTable(leases []api.Lease) error {
 	t := newTable(c.stdout)
-	t.row("NETWORK", "CONTAINER", "INTERFACE", "ADDRESS", "MAC", "HOST", "STATE")
+	t.row("NETWORK", "CONTAINER", "INTERFACE", "IPV4", "IPV6", "MAC", "HOST", "STATE")
 	for _, l := range leases {
-		addresses := make([]string, len(l.Addresses))
-		for i, a := range l.Addresses {
-			addresses[i] = a.String()
-		}
-		host := dash(l.Node)
-		if l.Local {
-			host += "*"
-		}
-		t.row(l.Network, l.Container, l.IfName, dash(strings.Join(addresses, " ")), l.MAC.String(), host, string(l.State))
+		t.row(l.Network, l.Container, l.IfName, family(l.Addresses, true), family(l.Addresses, false), l.MAC.String(),
+			hostName(l.Node, l.Local), string(l.State))
 	}
 	return t.flush()
+}
+
+// family returns the IPv4 addresses of a list, or the others; "-" if there are none.
+func family(addresses []netip.Addr, v4 bool) string {
+	var texts []string
+	for _, a := range addresses {
+		if a.Is4() == v4 {
+			texts = append(texts, a.String())
+		}
+	}
+	return dash(strings.Join(texts, " "))
+}
+
+// hostName returns a host's name, marked if it is this one.
+func hostName(name string, local bool) string {
+	if local {
+		return dash(name) + "*"
+	}
+	return dash(name)
 }
 
 // age returns how long ago t was, in its two largest units; "-" if there is no t.

@@ -197,7 +197,6 @@ func (d *daemon) Attach(ctx context.Context, r api.AttachRequest) (api.Attachmen
 	if r.MTU > s.MTU {
 		return api.Attachment{}, api.Errorf(api.Invalid, "MTU %d is more than the network's %d", r.MTU, s.MTU)
 	}
-	holder := ipam.Holder{Source: string(r.Source), NetNS: r.NetNS}
 	none, want := r.V4()
 	lease, err := n.Attach(ctx, ipam.Request{
 		Attachment: ipam.Attachment{Container: r.Container, IfName: r.IfName},

@@ -29,8 +29,10 @@ func (c *clock) read(now time.Time) time.Time { return c.state.Add(now.Sub(c.hea
 
 // stamp returns the time for a command: the registry's, which moves on at the pace of the monotonic clock whatever becomes of the
 // wall clock. Where the wall clock is ahead, because the whole network was off or a clock has been set, it is let through.
-func (c *clock) stamp(now time.Time) time.Time {
-	wall := now.Round(0)
+func (c *clock) stamp(now time.Time) time.Time { return c.stampAt(now, now.Round(0)) }
+
+// stampAt is stamp for a wall clock that need not agree with now.
+func (c *clock) stampAt(now, wall time.Time) time.Time {
 	if c.heard.IsZero() {
 		return wall
 	}

@@ -14,8 +14,8 @@ import (
 
 const (
 	maxAttempts = 100 // of one command, each refused because another node was quicker
-	// maxOps is how many keys a transaction compares or writes one by one. etcd takes 128 (--max-txn-ops) unless told otherwise; of
-	// transactions in a transaction it wants the outer and the longest inner one to have no more together.
+	// maxOps is how many keys a transaction compares or writes one by one. etcd takes 128 (--max-txn-ops) unless told otherwise; where
+	// a transaction lies in another, it wants the two to have no more together.
 	maxOps = 60
 	// Longest pauses between attempts.
 	conflictPause = 300 * time.Millisecond
@@ -161,7 +161,8 @@ func (s *Store) compares(keys []string) []clientv3.Cmp {
 	return all
 }
 
-// operations returns the writes of one transaction, in groups if there are many.
+// operations returns the writes of one transaction, in groups if there are many: a node that refreshes after a recovery has all its
+// blocks settled at once.
 func (s *Store) operations(puts []entry) []clientv3.Op {
 	var ops []clientv3.Op
 	for _, e := range puts {
@@ -182,7 +183,8 @@ func (s *Store) commit(ctx context.Context, c *call, t transaction) (done bool, 
 	ctx, cancel := s.bound(ctx, s.config.Attempt)
 	defer cancel()
 	client, err := s.conn.client(ctx)
-	if s.answered(err); err != nil {
+	if err != nil {
+		s.answered(err)
 		return false, err
 	}
 	s.mu.Lock()

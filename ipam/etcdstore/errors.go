@@ -44,8 +44,8 @@ var explained = []struct {
 	{rpctypes.ErrCompacted, "etcd has compacted away what the watch was waiting for", false},
 }
 
-// explain says in a sentence why etcd did not answer. endpoints are for the cases in which none did.
-func explain(err error, endpoints []string) *storeError {
+// explain says in a sentence why etcd at a did not answer.
+func explain(err error, a Address) *storeError {
 	var known *storeError
 	if errors.As(err, &known) {
 		return known
@@ -57,14 +57,16 @@ func explain(err error, endpoints []string) *storeError {
 		}
 	}
 	message := status.Convert(err).Message()
-	where := strings.Join(endpoints, ", ")
+	where := strings.Join(a.Endpoints, ", ")
 	switch {
 	case strings.Contains(message, "x509: ") || strings.Contains(message, "tls: failed to verify"):
-		return &storeError{fmt.Sprintf("the certificate of etcd at %s is not to be trusted: %s", where, after(message, "x509: ")), err, true}
-	case strings.Contains(message, "first record does not look like a TLS handshake"):
-		return &storeError{fmt.Sprintf("etcd at %s does not speak TLS: use etcd:// without cacert, cert and key", where), err, true}
+		return &storeError{fmt.Sprintf("the certificate of etcd at %s is not to be trusted: %s", where, untrusted(message)), err, true}
+	case strings.Contains(message, "first record does not look like a TLS handshake") || strings.Contains(message, "handshake failed: EOF"):
+		return &storeError{fmt.Sprintf("etcd at %s does not take part in a TLS handshake: if it runs without TLS, use etcd:// without cacert, cert and key", where), err, false}
 	case strings.Contains(message, "remote error: tls: "):
 		return &storeError{fmt.Sprintf("etcd at %s refuses the client certificate, or wants one (cert and key): %s", where, after(message, "remote error: ")), err, true}
+	case !a.TLS && strings.Contains(message, "error reading server preface"):
+		return &storeError{fmt.Sprintf("etcd at %s cannot be reached, or wants TLS (etcds:// or cacert): %s", where, reason(message)), err, false}
 	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
 		return &storeError{fmt.Sprintf("etcd at %s does not answer in time", where), err, false}
 	case status.Code(err) == codes.Unavailable:
@@ -79,6 +81,15 @@ func after(s, mark string) string {
 		s = s[i+len(mark):]
 	}
 	return strings.Trim(s, `"\ `)
+}
+
+// untrusted returns the first cause of a certificate's refusal, without Go's guesses at why.
+func untrusted(message string) string {
+	if _, cause, ok := strings.Cut(message, "x509: "); ok {
+		message = cause
+	}
+	message, _, _ = strings.Cut(message, " (possibly because of")
+	return strings.Trim(message, `"\ `)
 }
 
 // reason returns the innermost cause of gRPC's "last connection error: connection error: desc = …".

@@ -48,14 +48,25 @@ func (m *mirror) put(e entry) {
 }
 
 // catchUp takes over what was written up to rev, beginning at a revision that the mirror has or the one behind it. count is how many
-// keys there are at rev. It reports false if the mirror has more: somebody deleted keys, or put an older etcd into the place of this one.
+// keys there are at rev. It reports false if there were more: somebody deleted keys, or put an older etcd into the place of this one.
 func (m *mirror) catchUp(entries []entry, count int, rev int64) bool {
 	behind := rev > m.rev
 	for _, e := range entries {
 		m.put(e)
 	}
 	m.rev = max(m.rev, rev)
-	return !behind || len(m.revs) <= count
+	return !behind || len(m.revs) <= count || m.countUpTo(rev) <= count
+}
+
+// countUpTo returns how many keys were surely there at rev: an own commit may have brought younger ones.
+func (m *mirror) countUpTo(rev int64) int {
+	n := 0
+	for _, r := range m.revs {
+		if r <= rev {
+			n++
+		}
+	}
+	return n
 }
 
 // follow takes over the events of a watch, which are complete up to rev.

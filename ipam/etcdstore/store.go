@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -10,10 +11,15 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"meshnet/ipam"
 	"meshnet/ipam/registry"
 )
+
+// warnEvery is how often the reason is logged for which etcd does not answer.
+const warnEvery = time.Minute
 
 // Config says which registry to keep where.
 type Config struct {
@@ -69,6 +75,7 @@ type Store struct {
 	loss     *loss              // not nil: etcd has forgotten something; see rollback.go
 	contact  time.Time          // of the last answer
 	err      *storeError        // of the last request; nil if it was answered
+	warned   time.Time          // when err was last logged
 	unwatch  context.CancelFunc // ends the present watch; nil if there is none
 }
 
@@ -127,22 +134,22 @@ func (s *Store) hasRead() bool {
 func (s *Store) Status() ipam.StoreStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := ipam.StoreStatus{
+	st := ipam.StoreStatus{
 		Engine: "etcd", Role: ipam.RoleClient, Voters: slices.Clone(s.config.Address.Endpoints), LastContact: s.contact,
 	}
 	switch {
 	case s.ctx.Err() != nil:
-		status.Err = s.closed()
+		st.Err = s.closed()
 	case s.loss != nil:
-		status.Err = s.loss.err()
+		st.Err = s.loss.err()
 	case s.err != nil:
-		status.Err = s.err
+		st.Err = s.err
 	case s.contact.IsZero():
-		status.Err = &storeError{text: "etcd has not answered yet"}
+		st.Err = &storeError{text: "etcd has not answered yet"}
 	default:
-		status.Leader = s.conn.peer()
+		st.Leader = s.conn.peer()
 	}
-	return status
+	return st
 }
 
 // bound returns ctx with an end after d at the latest, or with Close.
@@ -161,27 +168,30 @@ func (s *Store) explain(err error) *storeError {
 	if s.ctx.Err() != nil {
 		return s.closed()
 	}
-	return explain(err, s.config.Address.Endpoints)
+	return explain(err, s.config.Address)
 }
 
-// answered notes the outcome of a request for Status.
+// answered notes the outcome of a request for Status, and logs when etcd falls silent, now and then why it still is, and when it is back.
 func (s *Store) answered(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.config.Now()
 	if err == nil {
 		if s.err != nil {
 			s.config.Log.Info("etcd answers again", "endpoint", s.conn.peer())
 		}
-		s.err, s.contact = nil, s.config.Now()
+		s.err, s.contact = nil, now
 		return
 	}
-	if s.ctx.Err() == nil {
-		why := explain(err, s.config.Address.Endpoints)
-		if s.err == nil || s.err.text != why.text {
-			s.config.Log.Warn("etcd does not answer", "err", why.text)
-		}
-		s.err = why
+	if s.ctx.Err() != nil || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		return // not etcd's doing
 	}
+	why := explain(err, s.config.Address)
+	if s.err == nil || now.Sub(s.warned) >= warnEvery {
+		s.config.Log.Warn("etcd does not answer", "err", why.text)
+		s.warned = now
+	}
+	s.err = why
 }
 
 // sync reads what was written since the mirror's revision, which is everything at first.
@@ -194,7 +204,7 @@ func (s *Store) sync(ctx context.Context) error {
 	client, err := s.conn.client(ctx)
 	var answer *clientv3.GetResponse
 	if err == nil {
-		answer, err = client.Get(ctx, s.prefix, s.since(rev)...)
+		answer, err = client.Get(clientv3.WithRequireLeader(ctx), s.prefix, s.since(rev)...)
 	}
 	if s.answered(err); err != nil {
 		return err

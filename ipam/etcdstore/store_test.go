@@ -146,6 +146,7 @@ func TestMembersDie(t *testing.T) {
 	blocks := []netip.Prefix{claim(t, s, as)}
 	members[0].kill()
 	blocks = append(blocks, claim(t, s, as, blocks...))
+	owned(t, s, 2)
 	members[1].kill()
 
 	impatient := open(t, Config{Address: address(t, members, ""), Self: nodeID(2), Timeout: 3 * time.Second})
@@ -164,7 +165,7 @@ func TestMembersDie(t *testing.T) {
 	}
 
 	members[0].start(t)
-	blocks = append(blocks, claim(t, s, as, blocks...))
+	claim(t, s, as, blocks...)
 	members[1].start(t)
 	owned(t, impatient, 3)
 }

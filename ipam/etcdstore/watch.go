@@ -12,7 +12,7 @@ import (
 // Pauses between two watches.
 const (
 	watchPause    = 200 * time.Millisecond
-	maxWatchPause = 3 * time.Second
+	maxWatchPause = 2 * time.Second
 )
 
 // run follows etcd until Close.

@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,8 @@ func (s *Store) attempt(ctx context.Context, c registry.Command) (result registr
 		if err == nil {
 			s.heard(leader)
 		} else if applied {
-			err = fmt.Errorf("%w: this node stopped leading; the command may still be decided: %w", ipam.ErrNoStore, err)
+			err = fmt.Errorf("%w: this node stopped leading; the command may still be decided: %w", ipam.ErrNoStore,
+				cmp.Or(v.guard.failure(), err))
 		}
 		return result, applied, err
 	}
@@ -269,7 +271,6 @@ func (s *Store) View(ctx context.Context) (registry.State, error) {
 
 // noStore explains why nobody decides; last is the last attempt's error, or nil.
 func (s *Store) noStore(last error) error {
-	var parts []string
 	s.mu.Lock()
 	failure, trouble, answered := s.failure, s.trouble, s.answered
 	s.mu.Unlock()
@@ -283,19 +284,21 @@ func (s *Store) noStore(last error) error {
 			up = append(up, s.name(m.server.node))
 		}
 	}
-	switch {
-	case len(voters) == 0:
-		parts = append(parts, "no server of the registry has been found")
-	case len(up) < len(voters)/2+1:
-		parts = append(parts, fmt.Sprintf("%d of the %d voters (%s) can be reached from here, %d are needed", len(up),
-			len(voters), strings.Join(voters, ", "), len(voters)/2+1))
-	default:
-		parts = append(parts, fmt.Sprintf("the voters (%s) have not agreed on a leader", strings.Join(voters, ", ")))
-	}
+	since := "no leader"
 	if !trouble.IsZero() {
-		parts = append(parts, "for "+time.Since(trouble).Round(time.Second).String())
+		since += " for " + time.Since(trouble).Round(time.Second).String()
 	}
-	err := fmt.Errorf("%w: %s", ipam.ErrNoStore, strings.Join(parts, " "))
+	var why string
+	switch need := len(voters)/2 + 1; {
+	case len(voters) == 0:
+		why = "no server of the registry has been found"
+	case len(up) < need:
+		why = fmt.Sprintf("%d of the %d voters (%s) can be reached from here, %d are needed", len(up), len(voters),
+			strings.Join(voters, ", "), need)
+	default:
+		why = fmt.Sprintf("the voters (%s) have not agreed on one", strings.Join(voters, ", "))
+	}
+	err := fmt.Errorf("%w: %s: %s", ipam.ErrNoStore, since, why)
 	for _, cause := range []error{failure, last} {
 		if cause != nil {
 			err = fmt.Errorf("%w; %w", err, cause)

@@ -4,16 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -125,14 +126,8 @@ func (d osDisk) open(log hclog.Logger) (s stores, err error) {
 	}
 	name := filepath.Join(s.path, logName)
 	bolt, err := raftboltdb.New(raftboltdb.Options{Path: name, BoltOptions: &bbolt.Options{Timeout: lockTimeout}})
-	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
-		return s, fmt.Errorf("%s is in use by another process", name)
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch),
-		errors.Is(err, io.ErrUnexpectedEOF):
-		return s, corrupt(s.path, err)
-	case err != nil:
-		return s, fmt.Errorf("opening %s: %w", name, err)
+	if err != nil {
+		return s, openError(s.path, name, err)
 	}
 	s.log, s.stable, s.close = bolt, bolt, bolt.Close
 	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(s.path, keptSnapshots, log); err != nil {
@@ -142,6 +137,18 @@ func (d osDisk) open(log hclog.Logger) (s stores, err error) {
 		return s, errors.Join(corrupt(s.path, err), bolt.Close())
 	}
 	return s, nil
+}
+
+// openError explains why the log in the file name cannot be opened: the system's errors are the system's fault, all others
+// that of what is in the file.
+func openError(path, name string, err error) error {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return fmt.Errorf("%s is in use by another process", name)
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return fmt.Errorf("opening %s: %w", name, err)
+	}
+	return corrupt(path, fmt.Errorf("%s: %w", logName, err))
 }
 
 func (d osDisk) discard() error {

@@ -120,7 +120,3 @@ func (s serverID) raftServer(suffrage raft.ServerSuffrage) raft.Server {
 
 // short returns the beginning of a node ID in hex, as it is shown everywhere.
 func short(node [32]byte) string { return hex.EncodeToString(node[:5]) }
-
-func compareServers(a, b serverID) int {
-	return cmp.Or(cmp.Compare(string(a.node[:]), string(b.node[:])), cmp.Compare(a.incarnation, b.incarnation))
-}

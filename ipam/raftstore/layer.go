@@ -167,7 +167,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	}
 	p := l.log
 	p.incarnation = server.incarnation
-	if err := t.SetWriteDeadline(time.Now().Add(preambleTimeout)); err == nil {
+	if err = t.SetWriteDeadline(time.Now().Add(preambleTimeout)); err == nil {
 		_, err = t.Write(p.append(nil))
 	}
 	if err != nil {

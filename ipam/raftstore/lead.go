@@ -28,6 +28,7 @@ type leadership struct {
 	heard   map[serverID]time.Time // last answer
 	seen    map[serverID]standing  // that answer
 	lost    map[serverID]bool      // it has less than it once had, or is another incarnation now
+	refused map[[32]byte]time.Time // when a node was asked in vain to serve
 	expired time.Time              // last OpExpireNodes
 }
 
@@ -61,7 +62,8 @@ func (s *Store) lead(v *server) {
 		if l == nil {
 			s.log.Info("leading the block store", "term", v.raft.CurrentTerm())
 			l = &leadership{store: s, v: v, began: time.Now(), heard: make(map[serverID]time.Time),
-				seen: make(map[serverID]standing), lost: make(map[serverID]bool), expired: time.Now()}
+				seen: make(map[serverID]standing), lost: make(map[serverID]bool), refused: make(map[[32]byte]time.Time),
+				expired: time.Now()}
 		}
 		l.round(ctx)
 	}
@@ -112,7 +114,7 @@ func (l *leadership) begin() bool {
 		err = result.Err()
 	}
 	if err != nil {
-		s.note(err)
+		s.log.Error("cannot make the IPv4 registry", "err", err)
 		return false
 	}
 	s.log.Info("made the IPv4 registry", "registry", l.v.registry.ID)
@@ -187,6 +189,10 @@ func (l *leadership) planNodes(servers []member) []planNode {
 	}
 	var out []planNode
 	for _, m := range l.store.cfg.Members() {
+		refused, again := l.refused[m.ID]
+		if again && time.Since(refused) < l.store.cfg.Timing.Replace {
+			continue
+		}
 		if m.Alive && !isServer[m.ID] && !removed[m.ID] {
 			out = append(out, planNode{m.ID, m.Since})
 		}
@@ -235,6 +241,8 @@ func (l *leadership) act(ctx context.Context, do step, index uint64) {
 		if server, err = l.enlist(ctx, do.server.node); err == nil {
 			target = server.raftServer(raft.Nonvoter)
 			err = r.AddNonvoter(target.ID, target.Address, index, changeTimeout).Error()
+		} else {
+			l.refused[do.server.node] = time.Now()
 		}
 	case stepPromote:
 		err = r.AddVoter(target.ID, target.Address, index, changeTimeout).Error()

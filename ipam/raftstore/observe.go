@@ -26,8 +26,9 @@ func (s *Store) standing() standing {
 	if len(servers) > 0 && (index >= out.configIndex || out.role == roleLeader) {
 		out.servers, out.configIndex = servers, index
 	}
-	if leader, ok := v.leader(); ok || v.raft.CurrentTerm() > out.term {
-		out.leader, out.term = leader, v.raft.CurrentTerm()
+	if term := v.raft.CurrentTerm(); term >= out.term {
+		out.leader, _ = v.leader()
+		out.term = term
 	}
 	return out
 }
@@ -117,7 +118,7 @@ func (s *Store) leader() (node [32]byte, ok bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.hint.leader == [32]byte(s.cfg.Self) { // raft would know
+	if s.hint.leader == [32]byte(s.cfg.Self) || v != nil && s.hint.term <= v.raft.CurrentTerm() { // raft would know
 		return [32]byte{}, false
 	}
 	return s.hint.leader, s.hint.leader != [32]byte{}

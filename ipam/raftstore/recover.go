@@ -39,13 +39,11 @@ func (s *Store) Recover(ctx context.Context) error {
 	next.Lineage = random()
 	m = memo{Registry: m.Registry, Incarnation: random(), Recovering: &next}
 	if err := s.disk.writeMemo(m); err != nil {
-		s.note(err)
+		s.failed(err)
 		return fmt.Errorf("recovering: %w", err)
 	}
 	s.setMemo(m)
-	err := s.finishRecovery(m)
-	s.note(err)
-	return err
+	return s.start(func() error { return s.finishRecovery(m) })
 }
 
 // finishRecovery does, or does again, what m has begun, and starts the server. s.life is held.

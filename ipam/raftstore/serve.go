@@ -172,9 +172,7 @@ func (s *Store) answerEnlist(peer [32]byte, body []byte) (status, []byte, error)
 			return 0, nil, fmt.Errorf("becoming a copy: %w", err)
 		}
 		s.setMemo(m)
-		err := s.run(m, true)
-		s.note(err)
-		if err != nil {
+		if err := s.start(func() error { return s.run(m, true) }); err != nil {
 			return 0, nil, fmt.Errorf("becoming a copy: %w", err)
 		}
 		s.log.Info("became a copy of the block store", "leader", short(peer))

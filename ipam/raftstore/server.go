@@ -76,8 +76,12 @@ func (s *Store) startServer(m memo, fresh bool) (*server, error) {
 		MaxPool: 0,
 		Timeout: s.cfg.Timing.RPC,
 	})
-	if v.raft, err = s.startRaft(v, m, transport); err != nil {
-		return nil, errors.Join(err, transport.Close(), v.layer.Close(), opened.close())
+	inbox := newInbox(transport)
+	if v.raft, err = s.startRaft(v, m, inbox); err != nil {
+		return nil, errors.Join(err, inbox.Close(), v.layer.Close(), opened.close())
+	}
+	if servers, _, _ := v.configuration(); v.alone(servers) {
+		inbox.hurry()
 	}
 	return v, nil
 }
@@ -114,6 +118,16 @@ func (v *server) close() error {
 	err := v.raft.Shutdown().Error()
 	<-v.leading
 	return errors.Join(err, v.guard.close())
+}
+
+// alone reports whether v is the only voter.
+func (v *server) alone(servers []member) bool {
+	for _, m := range servers {
+		if m.voter != (m.server == v.id) {
+			return false
+		}
+	}
+	return len(servers) > 0
 }
 
 // role returns what v is in raft's present configuration.

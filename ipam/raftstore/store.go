@@ -179,9 +179,9 @@ func (s *Store) resume() {
 			s.log.Debug("stopping raft", "err", err)
 		}
 	case v == nil && m.Recovering != nil && !time.Now().Before(retryAt):
-		s.note(s.finishRecovery(m))
+		_ = s.start(func() error { return s.finishRecovery(m) })
 	case v == nil && m.Incarnation != 0 && !time.Now().Before(retryAt):
-		s.note(s.run(m, false))
+		_ = s.start(func() error { return s.run(m, false) })
 	}
 }
 
@@ -191,27 +191,37 @@ func (s *Store) hintRegistry() identity {
 	return s.hint.registry
 }
 
-// note keeps what came of starting the server.
-func (s *Store) note(err error) {
+// start calls f, which starts the server, and keeps its error. What fails in the server from the first moment on counts, too:
+// nothing is forgotten after f. s.life is held.
+func (s *Store) start(f func() error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil && (s.failure == nil || s.failure.Error() != err.Error()) {
+	before := s.failure
+	s.failure = nil
+	s.mu.Unlock()
+	err := f()
+	if err == nil {
+		return nil
+	}
+	if before == nil || before.Error() != err.Error() {
 		s.log.Error("cannot serve the block store", "err", err)
 	}
-	s.failure = err
-	if err != nil {
-		s.retryAt = time.Now().Add(retryAfter)
-	}
+	s.failed(err)
+	return err
+}
+
+// failed notes why there is no server though there should be one, and when to try again.
+func (s *Store) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure, s.retryAt = err, time.Now().Add(retryAfter)
 }
 
 // serverFailed is called from inside raft when v's disk has failed.
 func (s *Store) serverFailed(v *server, cause error) {
-	s.mu.Lock()
-	if s.server == v || s.server == nil {
-		s.failure = fmt.Errorf("writing %s: %w", v.guard.path, cause)
-		s.retryAt = time.Now().Add(retryAfter)
+	if running, _ := s.current(); running != nil && running != v {
+		return
 	}
-	s.mu.Unlock()
+	s.failed(fmt.Errorf("writing %s: %w", v.guard.path, cause))
 	s.signal()
 }
 
@@ -265,7 +275,7 @@ func (s *Store) dropServer(r identity) error {
 // obey makes this node a client of r, a newer generation of its registry. s.life is held.
 func (s *Store) obey(r identity) {
 	if err := s.dropServer(r); err != nil {
-		s.note(fmt.Errorf("following generation %d: %w", r.Generation, err))
+		s.failed(fmt.Errorf("following generation %d: %w", r.Generation, err))
 		return
 	}
 	s.log.Warn("the block store was recovered elsewhere, following it", "generation", r.Generation)

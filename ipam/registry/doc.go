@@ -26,7 +26,7 @@
 //
 // Time comes in with the command and never goes back. Only the time for which the registry was in use counts towards
 // deadlines: a gap between two commands counts for MaxStep at most. So a network that was switched off for a week does not remove all its
-// nodes when the first of them is back, and one clock that is wrong by a year does not end a cooldown.
+// nodes when the first of them is back, and one clock that is wrong by a year ends no grace.
 //
 // # Repeats
 //

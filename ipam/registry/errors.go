@@ -114,7 +114,7 @@ func (r Result) caller() string {
 func (r Result) refusal() string {
 	switch r.Code {
 	case UnknownNode:
-		return fmt.Sprintf("node %s: %s to the registry, or not admitted under this epoch", r.who(), marker)
+		return fmt.Sprintf("node %s: %s: it was never admitted, or not under this epoch", r.who(), marker)
 	case Exhausted:
 		return r.exhausted()
 	case Recovering:

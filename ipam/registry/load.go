@@ -31,7 +31,9 @@ func Load(r Reader) (State, error) {
 		Claims:     make(map[netip.Addr]Claim),
 	}
 	l.loadNodes(&s)
-	l.loadBlocks(&s)
+	if l.fault == nil {
+		l.loadBlocks(&s)
+	}
 	l.crossCheck(&s)
 	if l.fault != nil {
 		return State{}, fmt.Errorf("loading registry: %w: %w", ErrCorrupt, l.fault)

@@ -8,11 +8,14 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"meshnet/ipam"
+	"meshnet/ipam/raftstore"
+	"meshnet/ipam/registry"
 	"meshnet/meshd/hub"
 	"meshnet/meshd/node"
 	"meshnet/meshd/session"
@@ -30,6 +33,7 @@ type cluster struct {
 	t       *testing.T
 	net     *netsim.Network
 	psk     [32]byte
+	pools   []registry.Pool // of IPv4; none: IPv6 only
 	members []*member
 }
 
@@ -113,6 +117,7 @@ func (m *member) start() {
 		Underlay:       h,
 		TAP:            m.tap,
 		Leases:         leases,
+		Blocks:         m.blocks(),
 		LocalEndpoints: func() []netip.AddrPort { return []netip.AddrPort{m.host.LocalAddr()} },
 		Resolve: func(_ context.Context, hp string) ([]netip.AddrPort, error) {
 			e, err := netip.ParseAddrPort(hp)
@@ -135,6 +140,27 @@ func (m *member) start() {
 		}
 		<-hubDone
 	}()
+}
+
+// blocks returns what opens the member's part of the registry of IPv4 blocks; the first member makes it.
+func (m *member) blocks() func(*node.Streams) (ipam.BlockStore, error) {
+	if m.c.pools == nil {
+		return nil
+	}
+	self := registry.NodeID(m.identity.Public)
+	return func(s *node.Streams) (ipam.BlockStore, error) {
+		return raftstore.Open(raftstore.Config{
+			Dir: filepath.Join(m.dir, "raft"), Self: self, Streams: s, Bootstrap: len(m.seeds) == 0,
+			Init: registry.Command{Op: registry.OpInit, Node: self, Pools: m.c.pools},
+			Members: func() (all []raftstore.Member) {
+				for _, o := range s.Members() {
+					all = append(all, raftstore.Member{ID: o.ID, Name: o.Name, Instance: o.Instance, Alive: o.Alive, Left: o.Left, Since: o.Since})
+				}
+				return all
+			},
+			Log: slog.New(slog.DiscardHandler),
+		})
+	}
 }
 
 // kill ends the member's daemon without a goodbye.

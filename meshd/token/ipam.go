@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -55,6 +56,9 @@ func (m IPAM) String() string {
 	}
 	return m.URL()
 }
+
+// LogValue keeps the password out of logs.
+func (m IPAM) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // URL returns the text that ParseIPAM reads. It holds the password.
 func (m IPAM) URL() string {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -188,6 +189,11 @@ func TestParseIPAMErrors(t *testing.T) {
 	}
 	if m := (IPAM{Endpoints: []string{"e:1"}, User: "u", Password: "hunter2"}); m.String() != "etcd://u:xxxxx@e:1" || !m.Secret() || m.Public().Secret() {
 		t.Errorf("String() = %s, want the password left out", m)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("joined", "ipam", IPAM{Endpoints: []string{"e:1"}, User: "u", Password: "hunter2"})
+	if !strings.Contains(log.String(), `"ipam":"etcd://u:xxxxx@e:1"`) {
+		t.Errorf("log line = %s, want the password left out", log.String())
 	}
 	if err := (IPAM{User: "u"}).Check(); err == nil {
 		t.Error("raft with a user passes Check")
