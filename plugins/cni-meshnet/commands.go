@@ -35,10 +35,14 @@ func add(args *skel.CmdArgs) error {
 	if err := c.parsePrev(); err != nil {
 		return err
 	}
+	want := request(args, c)
+	if want.IPv4, err = c.requestedIPv4(args.Args); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	client := c.client()
-	r, err := attach.Add(ctx, client, request(args, c))
+	r, err := attach.Add(ctx, client, want)
 	if err != nil {
 		return explain(ctx, client, c, fmt.Errorf("attaching %s/%s: %w", args.ContainerID, args.IfName, err))
 	}

@@ -22,7 +22,7 @@ const (
 // explain returns err as a *types.Error with its code. For an unknown network, the details list those there are.
 func explain(ctx context.Context, client *api.Client, c *config, err error) error {
 	e := types.NewError(codeOf(err), err.Error(), "")
-	if e.Code == types.ErrInvalidNetworkConfig {
+	if api.CodeOf(err) == api.NotFound {
 		if networks, lerr := client.Networks(ctx); lerr == nil {
 			e.Details = "network in the configuration: " + quoteOrNone(c.Network) + "; this host is a member of " + list(networks)
 		}
