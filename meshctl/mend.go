@@ -74,8 +74,6 @@ func (c *cli) adopted(network string, a api.Adopted) error {
 	did := "is in"
 	if a.Adopted {
 		did = "has joined"
-	} else {
-		a.Lost = nil
 	}
 	if _, err := fmt.Fprintf(c.stdout, "%s: this host %s registry %s of %s\n", network, did, a.Registry, printable(a.Creator)); err != nil {
 		return err
