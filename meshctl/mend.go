@@ -119,7 +119,7 @@ func removeCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl node remove db-3`,
-		Args:    checked(cobra.RangeArgs(1, 2)),
+		Args:    checked(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.Node = args[0]
 			if err := token.CheckNodeName(r.Node); err != nil {
