@@ -167,7 +167,7 @@ func reserveCommand(c *cli) *cobra.Command {
 ` + footer,
 		Example: `  meshctl ipam reserve 10.77.0.0/28 --comment 'printers'
   meshctl ipam reserve 10.77.1.10-10.77.1.19 home`,
-		Args: checked(cobra.RangeArgs(1, 2)),
+		Args: checked(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completeSecond,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if r.Addresses, err = token.ParseRange(args[0]); err != nil {
 				return usageError{err}
@@ -198,7 +198,7 @@ func releaseCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl ipam release 10.77.0.0/28`,
-		Args:    checked(cobra.RangeArgs(1, 2)),
+		Args:    checked(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completeSecond,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if r.Addresses, err = token.ParseRange(args[0]); err != nil {
 				return usageError{err}

@@ -51,7 +51,8 @@ func (d *daemon) IPAM(context.Context, string) ([]api.IPAM, error) {
 		Warnings:     []string{"the pool 10.78.0.0/24 is used up"},
 	}, {
 		Network: "lab", Engine: "etcd", Role: api.IPAMClient, Voters: []string{"192.0.2.1:2379"}, Error: "etcd: 192.0.2.1:2379: connection refused",
-		Fenced: "this host was removed from the registry by web-1; its blocks are lost",
+		Refusal: "this host was removed from the registry",
+		Lost:    []api.Lease{{Network: "lab", Container: "web", IfName: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.77.0.9")}}},
 	}, {Network: "six", Engine: "none", Role: api.IPAMNone}}, nil
 }
 
@@ -118,6 +119,29 @@ func TestIPAMChanges(t *testing.T) {
 		}
 		if !reflect.DeepEqual(d.requests, []any{tt.asks}) {
 			t.Errorf("meshctl %s asked %+v, want %+v", tt.line, d.requests, tt.asks)
+		}
+	}
+}
+
+// In the older registry already, adopt changes nothing. Nor is anything lost then.
+func TestAdopted(t *testing.T) {
+	var out strings.Builder
+	c := &cli{stdout: &out}
+	if err := c.adopted("home", api.Adopted{Registry: "aa", Creator: "db-1"}); err != nil || out.String() != "home: this host is in registry aa of db-1\n" {
+		t.Errorf("adopted printed %q, %v", out.String(), err)
+	}
+}
+
+// "NAME may be left out if there is only one."
+func TestOnlyNetwork(t *testing.T) {
+	for _, tt := range []struct {
+		more []api.Network
+		code int
+		says string
+	}{{nil, exitDone, ""}, {[]api.Network{{Name: "lab"}}, exitUsage, "several networks (home, lab); say which"}} {
+		start(t, &daemon{more: tt.more})
+		if code, _, stderr := meshctl("", "ipam reserve 10.77.0.9"); code != tt.code || !strings.Contains(stderr, tt.says) {
+			t.Errorf("ipam reserve with %d more networks: exit %d, stderr %q, want %d and %q", len(tt.more), code, stderr, tt.code, tt.says)
 		}
 	}
 }

@@ -42,8 +42,8 @@ func (c *cli) registry(m api.IPAM) error {
 	if m.Error != "" {
 		t.row("  error", m.Error)
 	}
-	if m.Fenced != "" {
-		t.row("  fenced", m.Fenced)
+	if m.Refusal != "" {
+		t.row("  no leases", m.Refusal)
 	}
 	t.row("  leader", dash(m.Leader))
 	t.row("  voters", dash(strings.Join(m.Voters, " ")))
@@ -60,6 +60,9 @@ func (c *cli) registry(m api.IPAM) error {
 	}
 	for _, w := range m.Warnings {
 		t.row("  warning", w)
+	}
+	for _, l := range m.Lost {
+		t.row("  lost", fmt.Sprintf("%s of %s/%s; attach it again", family(l.Addresses, true), l.Container, l.IfName))
 	}
 	return t.flush()
 }

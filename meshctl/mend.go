@@ -74,8 +74,6 @@ func (c *cli) adopted(network string, a api.Adopted) error {
 	did := "is in"
 	if a.Adopted {
 		did = "has joined"
-	} else {
-		a.Lost = nil
 	}
 	if _, err := fmt.Fprintf(c.stdout, "%s: this host %s registry %s of %s\n", network, did, a.Registry, printable(a.Creator)); err != nil {
 		return err
@@ -121,7 +119,7 @@ func removeCommand(c *cli) *cobra.Command {
 
 ` + footer,
 		Example: `  meshctl node remove db-3`,
-		Args:    checked(cobra.RangeArgs(1, 2)),
+		Args:    checked(cobra.RangeArgs(1, 2)), ValidArgsFunction: c.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.Node = args[0]
 			if err := token.CheckNodeName(r.Node); err != nil {

@@ -111,6 +111,35 @@ func (c *cli) completeNetworks(cmd *cobra.Command, args []string, _ string) ([]s
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return c.networkNames(cmd)
+}
+
+// completeSecond completes the second argument with the names of the networks.
+func (c *cli) completeSecond(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.networkNames(cmd)
+}
+
+// completeHosts completes the first argument with the names of the other hosts, and the second with networks.
+func (c *cli) completeHosts(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return c.completeSecond(cmd, args, toComplete)
+	}
+	peers, err := c.client().Peers(cmd.Context(), "")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = printable(p.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// networkNames returns the networks' names, as completions.
+func (c *cli) networkNames(cmd *cobra.Command) ([]string, cobra.ShellCompDirective) {
 	networks, err := c.client().Networks(cmd.Context())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -268,9 +268,13 @@ func TestCompleteFlags(t *testing.T) {
 // The shell completes the names of networks.
 func TestComplete(t *testing.T) {
 	start(t, new(daemon))
-	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach", "ipam show", "ipam check", "ipam recover", "ipam adopt"} {
+	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach", "ipam show", "ipam check", "ipam recover", "ipam adopt",
+		"ipam reserve 10.77.0.9", "ipam release 10.77.0.9", "node remove db-1"} {
 		if _, stdout, _ := meshctl("", "__complete "+line, ""); !strings.HasPrefix(stdout, "home\n") {
 			t.Errorf("completion after %q = %q, want home", line, stdout)
 		}
+	}
+	if _, stdout, _ := meshctl("", "__complete node remove", ""); !strings.HasPrefix(stdout, "db-1\n") {
+		t.Errorf("completion after node remove = %q, want the hosts", stdout)
 	}
 }

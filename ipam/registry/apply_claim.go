@@ -84,7 +84,7 @@ func probe(p Pool, id NodeID) func() int {
 // open says whether block b of pool p can be given to a node: it is nobody's, does not cool, and has an address to lease. Only
 // of a block that looks free is the outcome made to depend; the others are passed over.
 func (l *ledger) open(p Pool, b netip.Prefix) bool {
-	if !l.free(l.lookBlock(b).holding, l.lookNode) {
+	if !l.free(l.lookHolding(b), l.lookNode) {
 		return false
 	}
 	record := l.block(b)

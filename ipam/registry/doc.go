@@ -24,9 +24,10 @@
 //
 // # Time
 //
-// Time comes in with the command and never goes back. Only the time for which the registry was in use counts towards
-// deadlines: a gap between two commands counts for MaxStep at most. So a network that was switched off for a week does not remove all its
-// nodes when the first of them is back, and one clock that is wrong by a year ends no grace.
+// Time comes in with the command. What counts towards deadlines is the time for which the registry was in use: the sum of the steps
+// from one command to the next, without those longer than MaxStep. So a network that was switched off for a week does not remove all its nodes
+// when the first of them is back; a clock that is wrong by a year ends no grace and, once it is right again, leaves nothing behind; and of clocks that are a little apart
+// the later counts. No span of time is counted twice, whoever stamps the commands.
 //
 // # Repeats
 //

@@ -119,6 +119,23 @@ func (l *ledger) lookBlock(p netip.Prefix) *blockRecord {
 	return b
 }
 
+// lookHolding is the holding of lookBlock, at a fraction of the price.
+func (l *ledger) lookHolding(p netip.Prefix) holding {
+	key := blockKey(p)
+	if b, ok := l.blocks[key]; ok {
+		return b.holding
+	}
+	value, ok := l.tx.Look(key)
+	if !ok {
+		return holding{}
+	}
+	h, err := decodeHolding(value)
+	if err != nil {
+		l.broken(key, err)
+	}
+	return h
+}
+
 // held says whether h is some node's now; if not, from when on it is free, which may have passed.
 func (l *ledger) held(h holding, node func(NodeID) *nodeRecord) (bool, age) {
 	switch {

@@ -10,6 +10,7 @@ import (
 // Load reads the whole registry. The error wraps ErrEmpty if there is none, ErrCorrupt if a record cannot be read.
 func Load(r Reader) (State, error) {
 	l := newLedger(readOnly{r}, time.Time{})
+	l.clock = l.stored
 	if l.fault != nil {
 		return State{}, fmt.Errorf("loading registry: %w: %w", ErrCorrupt, l.fault)
 	}

@@ -39,12 +39,10 @@ func (o *oracle) saw(t testing.TB, c Command, r Result) {
 	if r.Code != OK {
 		return
 	}
-	if r.Time.After(o.now) {
-		if !o.now.IsZero() {
-			o.age += min(r.Time.Sub(o.now), MaxStep)
-		}
-		o.now = r.Time
+	if step := r.Time.Sub(o.now); step > 0 && step <= MaxStep {
+		o.age += step
 	}
+	o.now = r.Time
 	o.timing = r.Timing
 	switch c.Op {
 	case OpRefresh:

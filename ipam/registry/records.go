@@ -51,7 +51,7 @@ func (r *registryRecord) layout(c *coder) {
 	list(c, &r.reserved, maxReserved, c.reservation)
 }
 
-// clockRecord relates the two times: at now, the registry had been in use for age.
+// clockRecord relates the two times: at now, as the command said that changed something last, the registry had been in use for age.
 type clockRecord struct {
 	now time.Time
 	age age
@@ -62,11 +62,16 @@ func (r *clockRecord) layout(c *coder) {
 	c.duration(&r.age)
 }
 
-// advance returns the clock after a command that is stamped with now.
+// advance returns the clock after a command that is stamped with now. Of commands that are stamped by clocks a little apart, the later time counts. A larger
+// step, to either side, is a gap or a clock that was set: it counts for nothing, and time goes on from there.
 func (r clockRecord) advance(now time.Time) clockRecord {
 	now = now.UTC().Truncate(time.Second)
-	if step := now.Sub(r.now); step > 0 {
-		return clockRecord{now: now, age: r.age + min(step, MaxStep)}
+	step := now.Sub(r.now)
+	switch {
+	case step > MaxStep || step < -MaxStep:
+		return clockRecord{now: now, age: r.age}
+	case step > 0:
+		return clockRecord{now: now, age: r.age + step}
 	}
 	return r
 }
@@ -208,6 +213,19 @@ func nodeKey(id NodeID) string {
 
 func blockKey(b netip.Prefix) string {
 	return string(b.AppendTo(append(make([]byte, 0, 32), blockTable...)))
+}
+
+// decodeHolding returns whose a block is, of the value of its record, and leaves the rest alone.
+func decodeHolding(value []byte) (holding, error) {
+	c := coder{buf: value, parse: true}
+	var version byte
+	var h holding
+	c.byte(&version)
+	if c.err == nil && version != recordVersion {
+		return h, fmt.Errorf("version %d, this program knows %d: update it", version, recordVersion)
+	}
+	h.layout(&c)
+	return h, c.err
 }
 
 func parseNodeKey(key string) (id NodeID, err error) {

@@ -3,7 +3,7 @@ package registry
 import "time"
 
 // MaxStep is the longest time between two commands that counts towards deadlines (see "Time" in the package comment). An
-// engine applies OpExpireNodes more often than this.
+// engine applies OpExpireNodes more often than this, or deadlines stand still while nodes are silent.
 const MaxStep = 10 * time.Minute
 
 // Timing holds the deadlines of a registry, which are set when it is made. They are kept in whole seconds. A zero

@@ -49,6 +49,7 @@ func (i IPAM) filled() IPAM {
 	i.Voters, i.Copies, i.Warnings = list(i.Voters), list(i.Copies), list(i.Warnings)
 	i.Pools, i.Nodes, i.Blocks = list(i.Pools), list(i.Nodes), list(i.Blocks)
 	i.Claims, i.Reservations = list(i.Claims), list(i.Reservations)
+	i.Lost = filledAll(i.Lost)
 	return i
 }
 

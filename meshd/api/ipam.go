@@ -27,11 +27,12 @@ type IPAM struct {
 	Created      time.Time      `json:"created,omitzero"`      // when the registry was made
 	Creator      string         `json:"creator"`               // name of the host that made it
 	Generation   uint64         `json:"generation"`            // how often the registry was recovered from a lost majority
-	Fenced       string         `json:"fenced,omitempty"`      // why this host may not lease from the blocks that it has
+	Refusal      string         `json:"refusal,omitempty"`     // why this host leases no IPv4 addresses now
 	Pools        []PoolUse      `json:"pools"`                 // as they were given
 	Nodes        []NodeUse      `json:"nodes"`                 // by name
 	Blocks       []BlockUse     `json:"blocks"`                // that are not simply free; by address
 	Claims       []AddressClaim `json:"claims"`                // addresses that a host holds outside its blocks; by address
+	Lost         []Lease        `json:"lost"`                  // containers of this host whose IPv4 address is not theirs any more
 	Reservations []Reservation  `json:"reservations"`          // by address
 	Warnings     []string       `json:"warnings"`              // one sentence each
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 
 	"meshnet/meshd/api"
@@ -30,7 +32,13 @@ type Request struct {
 	PID   int
 
 	Source api.Source
-	MTU    int // bytes; 0: the network's
+	MTU    int    // bytes; 0: the network's
+	IPv4   string // as in api.AttachOptions: "" for an address of meshd's choice, api.NoIPv4, or the address wanted
+
+	// RuntimeIPv4 is the IPv4 address that a runtime sets on the interface of HostLink itself, later; the zero Prefix if it
+	// sets none. It is not set here then, because the runtime would fail on finding it, and Add fails if it is not that of
+	// the attachment, with the length of its subnet.
+	RuntimeIPv4 netip.Prefix
 
 	// MAC is what Check expects of the container's end; nil: meshd's.
 	MAC net.HardwareAddr
@@ -66,7 +74,7 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	began := time.Now().Truncate(time.Millisecond) // as api.Attachment.Created
 	a, err := client.Attach(ctx, api.AttachRequest{
 		Network: r.Network, Container: r.Container, IfName: r.IfName,
-		AttachOptions: api.AttachOptions{MTU: r.MTU, Source: r.Source, NetNS: r.path()},
+		AttachOptions: api.AttachOptions{MTU: r.MTU, Source: r.Source, NetNS: r.path(), IPv4: r.IPv4},
 	})
 	if err != nil {
 		return Result{}, err
@@ -87,7 +95,10 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 func setUp(ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
 	config := configOf(r, a)
 	var ends netdev.Ends
-	var err error
+	err := leaveToRuntime(&config, r.RuntimeIPv4)
+	if err != nil {
+		return Result{}, err
+	}
 	if r.HostLink == "" {
 		ends, err = netdev.Add(ns, config)
 	} else {
@@ -97,6 +108,23 @@ func setUp(ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Attachment: a, HostName: config.HostName, HostMAC: ends.Host}, nil
+}
+
+// leaveToRuntime takes the address that a runtime is going to set out of those that are set now.
+func leaveToRuntime(c *netdev.Config, address netip.Prefix) error {
+	if !address.IsValid() {
+		return nil
+	}
+	i := slices.IndexFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() })
+	if i < 0 {
+		return fmt.Errorf("the runtime is going to set %v, and the attachment has no IPv4 address: remove it from the container's configuration", address)
+	}
+	if c.Addrs[i] != address {
+		return fmt.Errorf("the runtime is going to set %v, and the attachment has %v: write that in the container's configuration", address, c.Addrs[i])
+	}
+	c.Later = []netip.Prefix{address}
+	c.Addrs = slices.Delete(slices.Clone(c.Addrs), i, i+1)
+	return nil
 }
 
 // undo releases an attachment, even when ctx has ended.
@@ -181,6 +209,7 @@ func (r Request) path() string {
 func configOf(r Request, a api.Attachment) netdev.Config {
 	c := netdev.Config{
 		HostName: r.HostLink,
+		Alias:    HostName(r.Container, r.IfName),
 		Bridge:   a.Bridge,
 		IfName:   r.IfName,
 		MTU:      a.MTU,
@@ -188,7 +217,7 @@ func configOf(r Request, a api.Attachment) netdev.Config {
 		Addrs:    a.Addresses,
 	}
 	if c.HostName == "" {
-		c.HostName = netdev.HostName(r.Container, r.IfName)
+		c.HostName, c.Alias = c.Alias, ""
 	}
 	if r.MTU != 0 {
 		c.MTU = r.MTU

@@ -35,9 +35,13 @@ func add(args *skel.CmdArgs) error {
 	if err := c.parsePrev(); err != nil {
 		return err
 	}
+	want := request(args, c)
+	if want.IPv4, err = c.requestedIPv4(args.Args); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	r, err := attach.Add(ctx, c.client(), request(args, c))
+	r, err := attach.Add(ctx, c.client(), want)
 	if err != nil {
 		return coded(fmt.Errorf("attaching %s/%s: %w", args.ContainerID, args.IfName, err))
 	}

@@ -16,7 +16,17 @@ type config struct {
 	types.PluginConf
 	Network string `json:"network"`
 	Socket  string `json:"socket"`
-	MTU     int    `json:"mtu"` // bytes
+	MTU     int    `json:"mtu"`  // bytes
+	IPv4    *bool  `json:"ipv4"` // false: IPv6 only
+
+	Args struct {
+		CNI struct {
+			IPs []string `json:"ips"`
+		} `json:"cni"`
+	} `json:"args"`
+	RuntimeConfig struct {
+		IPs []string `json:"ips"`
+	} `json:"runtimeConfig"`
 
 	prev *types100.Result // of the plugins before this one; nil if there are none
 }

@@ -13,6 +13,10 @@
 //	network  the meshnet network; the only one of this host if left out
 //	socket   of meshd; /run/meshnet/meshd.sock if left out
 //	mtu      of the interface, in bytes, at most the network's; the network's if left out
+//	ipv4     false: the container gets an IPv6 address only
+//
+// The container gets an IPv4 address of meshd's choice unless one is asked for: in runtimeConfig.ips (the capability ips,
+// "capabilities": {"ips": true}), else in args.cni.ips, else as IP in CNI_ARGS.
 //
 // Other keys are accepted if the specification defines them, without effect. ipam is refused, as this version delegates to no
 // IPAM plugin, and so is what nobody defines; DEL alone takes everything.
@@ -35,9 +39,10 @@
 //
 //	 4  the environment is wrong (CNI_IFNAME, CNI_CONTAINERID)
 //	 6  the configuration is not JSON of the right types, or prevResult cannot be read
-//	 7  the configuration is wrong: unknown network (with the list of those there are), unknown key, MTU, ...
+//	 7  the configuration is wrong: unknown network (with the list of those there are), unknown key, MTU, an address that
+//	    cannot be had (in use, outside the pools), ...
 //	 8  the network namespace is gone, none, or the host's own
-//	11  meshd cannot be reached or is not ready; try again later
+//	11  meshd cannot be reached or is not ready, or there is no free address; try again later
 //	50  STATUS: ADD would fail
 //	100 the container has an interface of that name already
 //	101 the interface could not be set up

@@ -37,6 +37,11 @@ CONFIGURATION
     network   the meshnet network; may be left out when there is only one
     socket    of meshd (/run/meshnet/meshd.sock)
     mtu       of the interface, in bytes; at most the network's, which is the default
+    ipv4      false: the container gets an IPv6 address only
+
+    The container gets an IPv4 address of meshd's choice unless one is asked for: by
+    the capability ips ("capabilities": {"ips": true}; podman run --ip), in
+    args.cni.ips, or as IP=ADDRESS in CNI_ARGS.
 
     Keys that neither this list nor the CNI specification has are an error, and so is
     ipam: meshd gives the addresses. "cni-meshnet --version" prints the version.
@@ -44,8 +49,8 @@ CONFIGURATION
 EXIT STATUS
     0 done; 1 failed, with an error as JSON on standard output. Its code is
     4 wrong environment, 6 malformed configuration, 7 wrong configuration such as an
-    unknown network, 8 no such network namespace, 11 meshd is not reachable (try
-    again), 50 STATUS: not able to attach, 100 the interface exists, 101 the
+    unknown network or an address in use, 8 no such network namespace, 11 meshd is not
+    reachable or out of addresses (try again), 50 STATUS: not able to attach, 100 the interface exists, 101 the
     interface could not be set up, 102 CHECK: not as it should be, 103 meshd refused.
 
 EXAMPLE

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 type run struct {
 	command, id, netns, ifname string
 	conf                       map[string]any
+	args                       string // CNI_ARGS
 }
 
 // exec runs the plugin in the calling thread's namespace. The error is what it printed, as a *types.Error.
@@ -50,7 +51,7 @@ func (r run) exec(t *testing.T) (stdout []byte, err error) {
 		Path: self, Args: []string{"cni-meshnet"}, Stdin: bytes.NewReader(stdin), Stderr: os.Stderr,
 		Env: []string{
 			"CNI_COMMAND=" + r.command, "CNI_CONTAINERID=" + r.id, "CNI_NETNS=" + r.netns, "CNI_IFNAME=" + r.ifname,
-			"CNI_PATH=/opt/cni/bin",
+			"CNI_PATH=/opt/cni/bin", "CNI_ARGS=" + r.args,
 			"GORACE=atexit_sleep_ms=0", // the race detector's default is to wait a second at exit
 		},
 	}
@@ -89,7 +90,7 @@ func start(t *testing.T, b *meshdtest.Backend, version string) run {
 	t.Helper()
 	meshdtest.Host(t)
 	path, _ := meshdtest.Container(t)
-	return run{"ADD", "c1", path, "eth0", map[string]any{
+	return run{command: "ADD", id: "c1", netns: path, ifname: "eth0", conf: map[string]any{
 		"cniVersion": version, "name": "homes", "type": "cni-meshnet",
 		"network": "homes", "socket": meshdtest.Start(t, b), "mtu": 1400,
 	}}
@@ -150,18 +151,24 @@ func checkResult(t *testing.T, out []byte, version, netns string) {
 	if result.CNIVersion != version {
 		t.Errorf("cniVersion = %s, want %s", result.CNIVersion, version)
 	}
-	if len(result.Interfaces) != 2 || len(result.IPs) != 1 || len(result.Routes) != 1 {
-		t.Fatalf("ADD printed %s, want 2 interfaces, 1 address, 1 route", out)
+	if len(result.Interfaces) != 2 || len(result.IPs) != 2 || len(result.Routes) != 1 {
+		t.Fatalf("ADD printed %s, want 2 interfaces, 2 addresses, 1 route", out)
 	}
-	host, eth0, ip := result.Interfaces[0], result.Interfaces[1], result.IPs[0]
+	host, eth0 := result.Interfaces[0], result.Interfaces[1]
 	if host.Sandbox != "" || host.Mac == "" || !strings.HasPrefix(host.Name, "mn") {
 		t.Errorf("host end = %+v", host)
 	}
 	if eth0.Name != "eth0" || eth0.Sandbox != netns || eth0.Mac == "" || version == "1.1.0" && eth0.Mtu != 1400 {
 		t.Errorf("container end = %+v", eth0)
 	}
-	if ip.Interface == nil || *ip.Interface != 1 || !strings.HasPrefix(ip.Address, "fd00:1:2:") || ip.Gateway != "" {
-		t.Errorf("address = %+v, want one of fd00:1:2::/48 on interface 1 without gateway", ip)
+	for i, want := range []string{"fd00:1:2:", "10.77.0."} {
+		ip := result.IPs[i]
+		if ip.Interface == nil || *ip.Interface != 1 || !strings.HasPrefix(ip.Address, want) || ip.Gateway != "" {
+			t.Errorf("address = %+v, want %s… on interface 1 without gateway", ip, want)
+		}
+	}
+	if ip := result.IPs[1]; !strings.HasSuffix(ip.Address, "/16") {
+		t.Errorf("address = %+v, want the length of its subnet", ip)
 	}
 	if r := result.Routes[0]; r.Dst != "fd00:9::/48" || r.GW != "fd00:1:2::1" {
 		t.Errorf("route = %+v, want fd00:9::/48 by fd00:1:2::1", r)
@@ -202,6 +209,22 @@ func TestErrors(t *testing.T) {
 			types.ErrIncompatibleCNIVersion, "2.0.0"},
 		{"no interface name", "ADD", func(_ *meshdtest.Backend, r run) run { r.ifname = ""; return r },
 			types.ErrInvalidEnvironmentVariables, "CNI_IFNAME"},
+		{"ipv4 of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("ipv4", "none") },
+			types.ErrDecodingFailure, "ipv4"},
+		{"address that is none", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("runtimeConfig", ips("10.77.0.x")) },
+			types.ErrInvalidNetworkConfig, `"10.77.0.x", is none`},
+		{"address in use", "ADD", func(b *meshdtest.Backend, r run) run {
+			b.Fail = api.Errorf(api.Conflict, "10.77.0.9 is in use by web/eth0 on b")
+			return r.set("runtimeConfig", ips("10.77.0.9"))
+		}, types.ErrInvalidNetworkConfig, "attaching c1/eth0: 10.77.0.9 is in use by web/eth0 on b"},
+		{"address outside", "ADD", func(b *meshdtest.Backend, r run) run {
+			b.Fail = api.Errorf(api.Invalid, "192.0.2.1 is outside 10.77.0.0/16")
+			return r.set("runtimeConfig", ips("192.0.2.1"))
+		}, types.ErrInvalidNetworkConfig, "192.0.2.1 is outside 10.77.0.0/16"},
+		{"pool exhausted", "ADD", func(b *meshdtest.Backend, r run) run {
+			b.Fail = api.Errorf(api.Unavailable, "10.77.0.0/16 has no free block")
+			return r
+		}, types.ErrTryAgainLater, "10.77.0.0/16 has no free block"},
 		{"namespace gone", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/run/netns/none"; return r },
 			types.ErrInvalidNetNS, "there is no such network namespace"},
 		{"the host's namespace", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/proc/self/ns/net"; return r },
@@ -273,16 +296,19 @@ func TestVersionByHand(t *testing.T) {
 }
 
 func TestCheckFindsDamage(t *testing.T) {
-	b := meshdtest.New()
-	r := start(t, b, "1.1.0")
-	r = r.set("prevResult", json.RawMessage(mustExec(t, r))).with("CHECK")
-	if out, err := exec.Command("nsenter", "--net="+r.netns, "ip", "-6", "addr", "flush", "dev", "eth0", "scope", "global").CombinedOutput(); err != nil {
-		t.Fatalf("removing the address: %v: %s", err, out)
-	}
-	_, err := r.exec(t)
-	var e *types.Error
-	if !errors.As(err, &e) || e.Code != codeCheck || !strings.Contains(e.Msg, "lacks address") {
-		t.Errorf("CHECK = %v, want code %d about an address", err, codeCheck)
+	for family, want := range map[string]string{"-6": "lacks address fd00:1:2:", "-4": "lacks address 10.77.0."} {
+		t.Run(family, func(t *testing.T) {
+			r := start(t, meshdtest.New(), "1.1.0")
+			r = r.set("prevResult", json.RawMessage(mustExec(t, r))).with("CHECK")
+			if out, err := exec.Command("nsenter", "--net="+r.netns, "ip", family, "addr", "flush", "dev", "eth0", "scope", "global").CombinedOutput(); err != nil {
+				t.Fatalf("removing the address: %v: %s", err, out)
+			}
+			_, err := r.exec(t)
+			var e *types.Error
+			if !errors.As(err, &e) || e.Code != codeCheck || !strings.Contains(e.Msg, want) {
+				t.Errorf("CHECK = %v, want code %d with %q", err, codeCheck, want)
+			}
+		})
 	}
 }
 
@@ -307,7 +333,7 @@ func TestChained(t *testing.T) {
 	if len(names) != 3 || names[0] != "net1" || names[2] != "eth0" {
 		t.Errorf("interfaces = %v, want net1, the host end, eth0", names)
 	}
-	if len(got.IPs) != 2 || *got.IPs[0].Interface != 0 || *got.IPs[1].Interface != 2 {
+	if len(got.IPs) != 3 || *got.IPs[0].Interface != 0 || *got.IPs[1].Interface != 2 || *got.IPs[2].Interface != 2 {
 		t.Errorf("ips = %v, want that of net1 on interface 0 and ours on 2", got.IPs)
 	}
 	if len(got.Routes) != 1 || !slices.Equal(got.DNS.Nameservers, []string{"192.0.2.53"}) {

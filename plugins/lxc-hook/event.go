@@ -26,6 +26,7 @@ type event struct {
 	pid       int    // of the container's init, in up and start-host
 	netType   string // in up and down: veth, phys, ...
 	peer      string // in up and down, of veth: the host's end
+	config    string // path of the container's configuration
 	reboot    bool   // in stop and post-stop: the container starts again at once
 }
 
@@ -33,13 +34,14 @@ type event struct {
 //
 // Version 0 (lxc.hook.version = 0, the default): NAME net up|down TYPE [LINK] [PEER], or NAME lxc HOOK.
 // Version 1: everything in LXC_HOOK_SECTION, LXC_HOOK_TYPE, LXC_NET_TYPE, LXC_NET_PEER; LXC 5 passes TYPE [LINK] [PEER]
-// as arguments as well. LXC_NAME, LXC_PID and LXC_TARGET are there in both.
+// as arguments as well. LXC_NAME, LXC_PID, LXC_CONFIG_FILE and
+// LXC_TARGET are there in both.
 //
 // LXC 5 sets variables in its own environment and leaves them there. So outside their own hooks they speak of the past:
 // LXC_NET_* in the hooks of section lxc, and LXC_TARGET wherever the container is not stopping. In script.down too,
 // LXC_TARGET is that of the stop before this one.
 func parseEvent(args []string, getenv func(string) string) (event, error) {
-	e := event{container: getenv("LXC_NAME")}
+	e := event{container: getenv("LXC_NAME"), config: getenv("LXC_CONFIG_FILE")}
 	var section string
 	if getenv("LXC_HOOK_TYPE") != "" { // version 1
 		section, e.kind = getenv("LXC_HOOK_SECTION"), kind(getenv("LXC_HOOK_TYPE"))

@@ -3,7 +3,7 @@ package main
 const help = `lxc-hook - hook of LXC that puts a container on a meshnet network
 
 SYNOPSIS
-    lxc-hook [--socket PATH] [--network NAME] [--ifname NAME]
+    lxc-hook [--socket PATH] [--network NAME] [--ifname NAME] [--ipv4 ADDRESS|none]
 
 DESCRIPTION
     LXC runs this program; its command line is the value of a key in a container's
@@ -29,14 +29,23 @@ DESCRIPTION
     run it when a start fails, nor tells it that the container is only rebooting.
 
     In the second way lxc.net.0.link may be left out, or be the network's bridge;
-    another bridge is refused. lxc.net.0.ipv4.* and .ipv6.* work beside the hook.
+    another bridge is refused. lxc.net.0.ipv6.* and further ipv4.* work beside the hook.
     Leave lxc.net.0.hwaddr out: LXC would set it after the hook, and the container
     would not have the MAC address that meshctl leases shows.
+
+    The container gets an IPv4 address of meshd's choice, unless its configuration
+    asks for one, the same way in both:
+
+        lxc.net.0.ipv4.address = 10.77.0.9/16
+
+    The length is that of the network's pool. Of several addresses the first counts.
+    Files that the configuration includes are not read.
 
 OPTIONS
     --network NAME  the network; may be left out when there is only one
     --ifname NAME   the interface in the container (eth0). The first way calls it so;
                     in the second, say what lxc.net.0.name says
+    --ipv4 ADDRESS  the IPv4 address, whatever the configuration says; none: IPv6 only
     --socket PATH   of meshd (/run/meshnet/meshd.sock)
     --version       print the version
 

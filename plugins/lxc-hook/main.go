@@ -27,7 +27,10 @@ const (
 const timeout = 30 * time.Second
 
 // options are the hook's own arguments.
-type options struct{ socket, network, ifname string }
+type options struct {
+	socket, network, ifname string
+	ipv4                    string // as in api.AttachOptions; "": what the container's configuration says
+}
 
 // errVersion says that the hook is asked for its version.
 var errVersion = errors.New("--version")
@@ -72,6 +75,7 @@ func parseOptions(args []string) (options, []string, error) {
 	f.StringVar(&o.network, "network", "", "")
 	f.StringVar(&o.ifname, "ifname", "eth0", "")
 	showVersion := f.Bool("version", false, "")
+	f.StringVar(&o.ipv4, "ipv4", "", "")
 	if err := f.Parse(args); err != nil {
 		return o, nil, err
 	}
@@ -108,6 +112,7 @@ func run(o options, e event) error {
 	}
 	switch e.kind {
 	case netUp, startHost:
+		o.chooseIPv4(e, &r)
 		if _, err := attach.Add(ctx, client, r); err != nil {
 			return fmt.Errorf("attaching %s: %w", o.ifname, err)
 		}
@@ -117,4 +122,17 @@ func run(o options, e event) error {
 		return fmt.Errorf("detaching %s: %w", o.ifname, err)
 	}
 	return nil
+}
+
+// chooseIPv4 puts into a request the address that is asked for: by the hook's option, which goes first, or in the
+// container's configuration. Of a veth, LXC sets the latter itself.
+func (o options) chooseIPv4(e event, r *attach.Request) {
+	r.IPv4 = o.ipv4
+	configured := configuredIPv4(e.config, e.kind, o.ifname)
+	if r.IPv4 == "" && configured.IsValid() {
+		r.IPv4 = configured.Addr().String()
+	}
+	if e.kind == netUp && r.IPv4 == configured.Addr().String() {
+		r.RuntimeIPv4 = configured
+	}
 }

@@ -116,15 +116,15 @@ func TestRunErrors(t *testing.T) {
 		event event
 		want  string
 	}{
-		{"unknown network", options{socket, "nope", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
+		{"unknown network", options{socket: socket, network: "nope", ifname: "eth0"}, event{kind: startHost, container: "c1", pid: pid},
 			`attaching eth0: there is no network "nope" on this host, only homes`},
-		{"no meshd", options{"/nonexistent/s", "homes", "eth0"}, event{kind: startHost, container: "c1", pid: pid},
+		{"no meshd", options{socket: "/nonexistent/s", network: "homes", ifname: "eth0"}, event{kind: startHost, container: "c1", pid: pid},
 			"is meshd running?"},
-		{"no meshd at the end", options{"/nonexistent/s", "homes", "eth0"}, event{kind: postStop, container: "c1"},
+		{"no meshd at the end", options{socket: "/nonexistent/s", network: "homes", ifname: "eth0"}, event{kind: postStop, container: "c1"},
 			"detaching eth0: meshd is not reachable"},
-		{"interface exists", options{socket, "homes", "lo"}, event{kind: startHost, container: "c1", pid: pid},
+		{"interface exists", options{socket: socket, network: "homes", ifname: "lo"}, event{kind: startHost, container: "c1", pid: pid},
 			"the container has an interface of that name already"},
-		{"veth is gone", options{socket, "homes", "eth0"}, event{kind: netUp, container: "c1", pid: pid, peer: "vethA"},
+		{"veth is gone", options{socket: socket, network: "homes", ifname: "eth0"}, event{kind: netUp, container: "c1", pid: pid, peer: "vethA"},
 			"looking for vethA"},
 	}
 	for _, row := range rows {

@@ -22,9 +22,10 @@ type Backend struct {
 	api.Backend
 
 	// Set before the first call.
-	Net    api.Network // the only one
-	Fail   error       // what every Attach answers; nil: it works
-	Routes []api.Route // of every attachment
+	Net    api.Network  // the only one
+	Fail   error        // what every Attach answers; nil: it works
+	Routes []api.Route  // of every attachment
+	IPv4   netip.Prefix // a pool, of which the first 256 addresses are handed out
 
 	mu          sync.Mutex
 	attachments map[[2]string]api.Attachment
@@ -38,6 +39,7 @@ func New() *Backend {
 			Name: "homes", State: api.NetworkUp, Bridge: Bridge, MTU: 1500,
 			IPv6: netip.MustParsePrefix("fd00:1:2::/48"),
 		},
+		IPv4:        netip.MustParsePrefix("10.77.0.0/16"),
 		attachments: make(map[[2]string]api.Attachment),
 	}
 }
@@ -128,6 +130,16 @@ func (b *Backend) lease(r api.AttachRequest) api.Attachment {
 	if r.MTU != 0 {
 		a.MTU = r.MTU
 	}
+	none, ipv4 := r.V4()
+	if none {
+		return a
+	}
+	if !ipv4.IsValid() {
+		bytes := b.IPv4.Addr().As4()
+		bytes[3] = 2 + sum[8]%250
+		ipv4 = netip.AddrFrom4(bytes)
+	}
+	a.Addresses = append(a.Addresses, netip.PrefixFrom(ipv4, b.IPv4.Bits()))
 	return a
 }
 

@@ -16,6 +16,9 @@ import (
 // The MAC address is set as well, since others know the container by it. A runtime that has an address of its own
 // configured (lxc.net.0.hwaddr) sets that later.
 //
+// The host's end gets an alias, by which others know whose it is. Addresses that the runtime sets itself, later, are left
+// to it (Config.Later): LXC fails on finding them.
+//
 // Routes other than those of the subnets need an interface that is up; if there are any, it is set up. A kernel before
 // 6.2 cannot rename it then, so that the runtime fails.
 //
@@ -45,6 +48,11 @@ func Adopt(n *Namespace, c Config) (Ends, error) {
 	if err := host.LinkSetMTU(outer, c.MTU); err != nil {
 		return Ends{}, fmt.Errorf("setting the MTU of %s: %w", c.HostName, err)
 	}
+	if c.Alias != "" {
+		if err := host.LinkSetAlias(outer, c.Alias); err != nil {
+			return Ends{}, fmt.Errorf("giving %s the alias %s: %w", c.HostName, c.Alias, err)
+		}
+	}
 	if err := setUpHost(host, outer, bridge); err != nil {
 		return Ends{}, err
 	}
@@ -52,7 +60,9 @@ func Adopt(n *Namespace, c Config) (Ends, error) {
 		return Ends{}, err
 	}
 	if slices.ContainsFunc(c.Routes, func(r Route) bool { return !c.connected(r) }) {
-		err = bringUp(inside, inner, c)
+		if err = bringUp(inside, inner, c); err == nil {
+			announce(host, n, outer, inner, c)
+		}
 	} else {
 		err = setUpLoopback(inside)
 	}

@@ -5,17 +5,20 @@ import (
 	"encoding/base32"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // Config says how the interface of a container has to be.
 type Config struct {
 	HostName string           // of the host's end; see HostName
+	Alias    string           // that an adopted host's end gets, at most 255 bytes; "": none
 	Bridge   string           // of which the host's end is a port
 	IfName   string           // of the container's end
 	MTU      int              // bytes; of both ends
 	MAC      net.HardwareAddr // of the container's end
 	Addrs    []netip.Prefix   // of the container's end, each with the length of its subnet
+	Later    []netip.Prefix   // of the same, but set by the runtime when it has adopted the veth
 	Routes   []Route          // beside those of the subnets
 }
 
@@ -39,10 +42,22 @@ func (c Config) connected(r Route) bool {
 	if r.Gateway.IsValid() {
 		return false
 	}
+	same := func(a netip.Prefix) bool { return a.Masked() == r.Dst.Masked() }
+	return slices.ContainsFunc(c.Addrs, same) || slices.ContainsFunc(c.Later, same)
+}
+
+// later says whether the gateway of a route will be reached through a subnet that is not there yet.
+func (c Config) later(r Route) bool {
+	return slices.ContainsFunc(c.Later, func(a netip.Prefix) bool { return a.Contains(r.Gateway) })
+}
+
+// ipv4 returns the IPv4 addresses among Addrs.
+func (c Config) ipv4() []netip.Addr {
+	var list []netip.Addr
 	for _, a := range c.Addrs {
-		if a.Masked() == r.Dst.Masked() {
-			return true
+		if a.Addr().Is4() {
+			list = append(list, a.Addr())
 		}
 	}
-	return false
+	return list
 }

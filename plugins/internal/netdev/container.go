@@ -26,9 +26,8 @@ func (n *Namespace) handle() (*netlink.Handle, error) {
 // address puts MTU, MAC and addresses on the container's end; it may be down.
 func address(n *Namespace, h *netlink.Handle, link netlink.Link, c Config) error {
 	name := link.Attrs().Name
-	// Some runtimes switch IPv6 off in new namespaces; an address could not be set then.
-	if err := n.do(func() error { return setDisableIPv6(name, "0") }); err != nil {
-		return fmt.Errorf("enabling IPv6 on %s in the container: %w", name, err)
+	if err := n.do(func() error { return setSysctls(name) }); err != nil {
+		return fmt.Errorf("preparing %s in the container: %w", name, err)
 	}
 	if err := h.LinkSetMTU(link, c.MTU); err != nil {
 		return fmt.Errorf("setting the MTU of %s in the container: %w", name, err)
@@ -48,6 +47,19 @@ func address(n *Namespace, h *netlink.Handle, link netlink.Link, c Config) error
 	return nil
 }
 
+// setSysctls sets what addresses need on a device of this thread's namespace: IPv6, without which an address could not be
+// set and which some runtimes switch off in new namespaces; and arp_notify, by which the kernel tells the neighbours
+// when the device is set up again or gets another MAC address (Documentation/networking/ip-sysctl.rst).
+func setSysctls(name string) error {
+	if err := setDisableIPv6(name, "0"); err != nil {
+		return fmt.Errorf("enabling IPv6: %w", err)
+	}
+	if err := setSysctl("ipv4/conf/"+name+"/arp_notify", "1"); err != nil {
+		return fmt.Errorf("setting arp_notify: %w", err)
+	}
+	return nil
+}
+
 // route adds the routes that the kernel does not make itself. The container's end is up.
 func route(h *netlink.Handle, link netlink.Link, c Config) error {
 	for _, r := range c.Routes {
@@ -57,6 +69,9 @@ func route(h *netlink.Handle, link netlink.Link, c Config) error {
 		nr := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.Dst.Masked())}
 		if r.Gateway.IsValid() {
 			nr.Gw = r.Gateway.AsSlice()
+			if c.later(r) {
+				nr.SetFlag(netlink.FLAG_ONLINK)
+			}
 		} else if r.Dst.Addr().Is4() {
 			nr.Scope = netlink.SCOPE_LINK
 		}

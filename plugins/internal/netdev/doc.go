@@ -5,6 +5,7 @@
 // starts no other program. All functions need CAP_NET_ADMIN in both namespaces; "the host" is the network namespace of
 // the calling thread.
 //
-// Duplicate address detection is off for the addresses of a Config (IFA_F_NODAD, include/uapi/linux/if_addr.h): the
-// mesh has made sure that they are unique, and the second that RFC 4862 waits would be most of a container's start.
+// Duplicate address detection is off for the addresses of a Config (IFA_F_NODAD, include/uapi/linux/if_addr.h), and IPv4
+// addresses are not probed for (RFC 5227): the mesh has made sure that they are unique, and the second that RFC 4862
+// waits would be most of a container's start. IPv4 addresses are announced.
 package netdev

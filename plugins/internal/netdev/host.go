@@ -60,7 +60,12 @@ func setUpHost(h *netlink.Handle, link, bridge netlink.Link) error {
 func disableIPv6(name string) error { return setDisableIPv6(name, "1") }
 
 func setDisableIPv6(name, value string) error {
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte(value), 0)
+	return setSysctl("ipv6/conf/"+name+"/disable_ipv6", value)
+}
+
+// setSysctl sets one of net, if it is there and can be written.
+func setSysctl(path, value string) error {
+	err := os.WriteFile("/proc/sys/net/"+path, []byte(value), 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) {
 		return nil
 	}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestConfiguredIPv4(t *testing.T) {
+	const veth = "lxc.net.0.type = veth\n"
+	const empty = "lxc.net.0.type = empty\n"
+	rows := []struct {
+		name   string
+		config string
+		kind   kind
+		want   string // "" for none
+	}{
+		{"nothing", "", netUp, ""},
+		{"no address", veth + "lxc.net.0.name = eth0\n", netUp, ""},
+		{"by name", veth + "lxc.net.0.name = eth0\nlxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, "10.77.0.9/16"},
+		{"the order of keys does not matter", "lxc.net.0.ipv4.address=10.77.0.9/16\nlxc.net.0.name=eth0\n" + veth, netUp, "10.77.0.9/16"},
+		{"without a name", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16", netUp, "10.77.0.9/16"},
+		{"of type empty", empty + "lxc.net.0.ipv4.address = 10.77.0.9/16\n", startHost, "10.77.0.9/16"},
+		{"of another type than the hook's", empty + "lxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, ""},
+		{"with its broadcast address", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16 10.77.255.255\n", netUp, "10.77.0.9/16"},
+		{"without a length: class A", veth + "lxc.net.0.ipv4.address = 10.77.0.9\n", netUp, "10.77.0.9/8"},
+		{"without a length: class B", veth + "lxc.net.0.ipv4.address = 172.16.0.9\n", netUp, "172.16.0.9/16"},
+		{"without a length: class C", veth + "lxc.net.0.ipv4.address = 192.168.0.9\n", netUp, "192.168.0.9/24"},
+		{"the first of two", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", netUp, "10.77.0.9/16"},
+		{"taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address =\n", netUp, ""},
+		{"all taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net =\n", netUp, ""},
+		{"the second interface, by name", veth + "lxc.net.0.name = lan0\nlxc.net.0.ipv4.address = 192.0.2.1/24\n" +
+			"lxc.net.1.type = veth\nlxc.net.1.name = eth0\nlxc.net.1.ipv4.address = 10.77.0.9/16\n", netUp, "10.77.0.9/16"},
+		{"another name", veth + "lxc.net.0.name = lan0\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", netUp, ""},
+		{"two without a name", veth + "lxc.net.0.ipv4.address = 192.0.2.1/24\nlxc.net.1.type = veth\n", netUp, ""},
+		{"a comment", veth + "# lxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, ""},
+		{"quotation marks", "lxc.net.0.type = 'veth'\nlxc.net.0.ipv4.address = \"10.77.0.9/16\"\n", netUp, "10.77.0.9/16"},
+		{"spaces", "  lxc.net.0.type =veth  \n\tlxc.net.0.ipv4.address  =  10.77.0.9/16\r\n", netUp, "10.77.0.9/16"},
+		{"IPv6 does not count", veth + "lxc.net.0.ipv4.address = fd00::1/64\n", netUp, ""},
+		{"nonsense", veth + "lxc.net.0.ipv4.address = web\nlxc.net.x.type = veth\nlxc.net.-1.type = veth\nlxc.net.0\n=\n", netUp, ""},
+	}
+	for _, row := range rows {
+		path := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(path, []byte(row.config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := netip.Prefix{}
+		if row.want != "" {
+			want = netip.MustParsePrefix(row.want)
+		}
+		if got := configuredIPv4(path, row.kind, "eth0"); got != want {
+			t.Errorf("%s: configuredIPv4 = %v, want %v", row.name, got, want)
+		}
+	}
+	for _, path := range []string{"", "/nonexistent/config", t.TempDir()} {
+		if got := configuredIPv4(path, netUp, "eth0"); got.IsValid() {
+			t.Errorf("configuredIPv4(%q) = %v, want none", path, got)
+		}
+	}
+}
+
+// Whatever is in the file, what is found is an IPv4 address or none.
+func FuzzParseNICs(f *testing.F) {
+	f.Add("lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/16 10.77.255.255\n")
+	f.Add("lxc.net.0.ipv4.address = 10.77.0.9\nlxc.net =\nlxc.net.1.name='eth0'")
+	f.Fuzz(func(t *testing.T, text string) {
+		for i, n := range parseNICs(strings.NewReader(text)) {
+			if i < 0 || n.ipv4 != (netip.Prefix{}) && (!n.ipv4.IsValid() || !n.ipv4.Addr().Is4()) {
+				t.Errorf("parseNICs(%q) has %d: %+v", text, i, n)
+			}
+		}
+	})
+}
