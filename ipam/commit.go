@@ -6,6 +6,7 @@ type batch struct {
 	body    []byte // the same, encoded; at most maxBody bytes
 	done    bool   // guarded by Store.writing
 	err     error  // guarded by Store.writing
+	doubt   bool   // it may be on disk or not; guarded by Store.writing
 }
 
 // add puts entries into the last batch of the queue, or behind it if that is full: all into one, so that they are on disk
@@ -57,8 +58,9 @@ func (s *Store) writeFirst() {
 	s.queue = s.queue[1:]
 	s.mu.Unlock()
 
+	sound := s.journal.failed == nil
 	b.err = s.journal.append(b.body)
-	b.done = true
+	b.done, b.doubt = true, sound && s.journal.failed != nil
 	s.settle(b)
 	s.journal.compact(s.held)
 }
@@ -70,6 +72,9 @@ func (s *Store) settle(b *batch) {
 	for i := range b.entries {
 		e := &b.entries[i]
 		s.forget(b, e)
+		if b.doubt && e.kind <= entryAddress {
+			s.doubt[e.lease.Attachment] = b.err
+		}
 		if b.err != nil {
 			continue
 		}

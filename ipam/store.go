@@ -128,6 +128,8 @@ type Store struct {
 	iids    map[uint64]bool
 	macs    map[MAC]bool
 	addrs   map[netip.Addr]bool
+	// doubt is why it is unknown whether an attachment has on disk what it has here. Such a lease is nobody's answer.
+	doubt map[Attachment]error
 
 	v4gate // guarded by mu
 }
@@ -176,6 +178,7 @@ func open(d directory, c Config) (*Store, error) {
 		iids:    map[uint64]bool{},
 		macs:    map[MAC]bool{},
 		addrs:   map[netip.Addr]bool{},
+		doubt:   map[Attachment]error{},
 		v4gate:  gate,
 	}, nil
 }
@@ -216,6 +219,9 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	a := r.Attachment
 	if b := s.pending[a]; b != nil {
 		return Lease{}, b, false, nil
+	}
+	if err := s.doubt[a]; err != nil {
+		return Lease{}, nil, false, err
 	}
 	l, held := s.held.leases[a]
 	wants := !r.IPv4.None && (!l.IPv4.IsValid() || l.Lost)

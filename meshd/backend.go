@@ -71,6 +71,10 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,
 		Created:     s.Created,
+		Pools:       s.Pools,
+	}
+	if len(s.Pools) > 0 {
+		described.IPAM = s.IPAM.Public().String()
 	}
 	if n == nil {
 		described.State = api.NetworkStarting

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 	s.PSK, s.NetworkID, s.Created = psk, session.NetworkID(r.Name, psk), true
 	s.MTU, s.IPv6, s.Pools = r.MTU, r.IPv6, r.Pools
 	if len(s.Pools) == 0 && !r.IPv4None {
-		s.Pools = []token.Pool{{Prefix: token.DefaultPool()}}
+		s.Pools = []token.Pool{{Prefix: d.freePool()}}
 	}
 	if s.IPAM, err = token.ParseIPAM(r.IPAM); err != nil {
 		return api.Created{}, api.Errorf(api.Invalid, "%w", err)
@@ -79,7 +80,10 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 		return api.Network{}, err
 	}
 	s.PSK, s.NetworkID, s.MTU, s.IPv6, s.Seeds = t.PSK, t.NetworkID, t.MTU, t.IPv6, t.Endpoints
-	s.Pools, s.IPAM = t.Pools, t.IPAM
+	for _, p := range t.Pools {
+		s.Pools = append(s.Pools, token.Pool{Prefix: p})
+	}
+	s.IPAM = t.IPAM
 	if r.IPAM != "" {
 		local, err := token.ParseIPAM(r.IPAM)
 		if err == nil {
@@ -176,7 +180,13 @@ func (d *daemon) token(ctx context.Context, nw *network, endpoints []string) (st
 		endpoints = firstUnique(slices.Concat(s.Advertise, known), token.MaxEndpoints)
 	}
 	t := token.Token{Name: s.Name, NetworkID: s.NetworkID, PSK: s.PSK, MTU: s.MTU, IPv6: s.IPv6,
-		Pools: s.Pools, IPAM: s.IPAM.Public(), Endpoints: endpoints}
+		Endpoints: endpoints}
+	for _, p := range s.Pools {
+		t.Pools = append(t.Pools, p.Prefix)
+	}
+	if len(t.Pools) > 0 {
+		t.IPAM = s.IPAM.Public()
+	}
 	return t.String(), nil
 }
 
@@ -212,6 +222,20 @@ func (d *daemon) checkPools(s settings, force bool) error {
 		return nil
 	}
 	return checkRoutes(s)
+}
+
+// freePool returns the default pool, or one beside it if this host has routes or another network there.
+func (d *daemon) freePool() netip.Prefix {
+	pool := token.DefaultPool()
+	for i := range byte(100) {
+		a := pool.Addr().As4()
+		a[1] += i
+		next := netip.PrefixFrom(netip.AddrFrom4(a), pool.Bits())
+		if d.checkPools(settings{Pools: []token.Pool{{Prefix: next}}}, false) == nil {
+			return next
+		}
+	}
+	return pool
 }
 
 // complete fills in what was left out of s, and checks what was not.

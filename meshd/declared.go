@@ -70,12 +70,17 @@ func apply(have settings, want config.Network) (*settings, error) {
 	if want.IPv6.IsValid() && want.IPv6 != have.IPv6 || want.MTU != 0 && want.MTU != have.MTU {
 		return nil, api.Errorf(api.Conflict, "prefix and MTU of a network cannot be changed: they are %v and %d", have.IPv6, have.MTU)
 	}
+	if len(want.Pools) > 0 && !slices.EqualFunc(want.Pools, have.Pools, func(a, b token.Pool) bool { return a.Prefix == b.Prefix }) ||
+		want.IPv4None != (len(have.Pools) == 0) || want.IPAM.Public().String() != have.IPAM.Public().String() {
+		return nil, api.Errorf(api.Conflict, "pools and ipam of a network cannot be changed: they are %v and %v", have.Pools, have.IPAM)
+	}
 	next := have
+	next.IPAM = want.IPAM // with what lets this host in
 	if want.Bridge != "" && want.Bridge != have.Bridge {
 		next.Bridge, next.BridgeOwned = want.Bridge, !tap.BridgeExists(want.Bridge)
 	}
 	next.Advertise, next.Seeds = want.Advertise, want.Seeds
-	if next.Bridge == have.Bridge && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
+	if next.Bridge == have.Bridge && next.IPAM.URL() == have.IPAM.URL() && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
 		return nil, nil
 	}
 	return &next, nil

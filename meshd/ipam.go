@@ -64,7 +64,7 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 		Voters:      status.Voters,
 		LastContact: status.LastContact,
 		Generation:  report.Generation,
-		Fenced:      report.Refusal,
+		Refusal:     report.Refusal,
 	}
 	if report.Registry != (registry.ID{}) {
 		described.Registry = report.Registry.String()

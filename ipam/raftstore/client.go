@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	maxAsked = 4                      // members, besides the known servers, who are asked at once for the leader
+	maxAsked   = 4 // members, besides the known servers, who are asked at once for the leader
+	maxGreeted = 8 // members who are greeted at once
+
 	pauseMin = 100 * time.Millisecond // between two attempts of one command; doubles up to pauseMax
 	pauseMax = time.Second
 )
@@ -204,28 +206,37 @@ func (s *Store) whomToAsk() [][32]byte {
 	return append(nodes, others[:min(len(others), maxAsked)]...)
 }
 
-// greet tells members that are new how this server stands, so that two registries find each other and clients find
-// servers. Only servers do: they are few.
+// greet tells members that are new how this node stands, so that two registries find each other, clients find servers, and
+// former servers learn that they are none. Only the leader does, or a server without one, and few members at a time.
 func (s *Store) greet() {
 	v, _ := s.current()
 	if v == nil {
 		return
 	}
+	if leader, ok := s.leader(); ok && leader != s.cfg.Self {
+		return
+	}
 	var wg sync.WaitGroup
-	for _, m := range s.cfg.Members() {
+	asked := 0
+	members := s.cfg.Members()
+	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] }) // some may never answer
+	for _, m := range members {
 		s.mu.Lock()
 		known := s.greeted[m.ID] == m.Instance && m.Instance != 0
 		s.mu.Unlock()
 		if known || !m.Alive || m.ID == s.cfg.Self {
 			continue
 		}
+		if asked++; asked > maxGreeted {
+			break
+		}
 		wg.Go(func() {
-			if _, err := s.hello(s.ctx, m.ID); err != nil {
-				return
-			}
+			_, err := s.hello(s.ctx, m.ID)
 			s.mu.Lock()
-			s.greeted[m.ID] = m.Instance
-			s.mu.Unlock()
+			defer s.mu.Unlock()
+			if err == nil {
+				s.greeted[m.ID] = m.Instance
+			}
 		})
 	}
 	wg.Wait()

@@ -23,7 +23,7 @@ type Config struct {
 	Dir     string // of this Store alone
 	Self    registry.NodeID
 	Streams Streams
-	// Members returns all members, this node included or not. It must not block.
+	// Members returns all members, this node included or not, in a slice of the caller's. It must not block.
 	Members func() []Member
 	// Bootstrap says that this node created the network: if it has no registry, it makes one, as Init says. Nobody else ever
 	// does.

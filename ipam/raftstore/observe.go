@@ -149,8 +149,8 @@ func (s *Store) missed(leader [32]byte) {
 	}
 }
 
-// leaderless reports whether no leader is known, and notes since when.
-func (s *Store) leaderless() bool {
+// leaderless reports whether no leader is known, and for how long.
+func (s *Store) leaderless() (time.Duration, bool) {
 	_, ok := s.leader()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,12 +158,12 @@ func (s *Store) leaderless() bool {
 		if v := s.server; v != nil {
 			s.trouble = time.Time{} // raft looks after it
 		}
-		return false
+		return 0, false
 	}
 	if s.trouble.IsZero() {
 		s.trouble = time.Now()
 	}
-	return true
+	return time.Since(s.trouble), true
 }
 
 // givenUp reports whether there has been no leader for longer than a command waits.

@@ -19,6 +19,8 @@ import (
 
 const (
 	tick       = time.Second      // housekeeping
+	seekMin    = 2 * time.Second  // between two searches for a leader, at first
+	seekMax    = 30 * time.Second // and after two minutes of it
 	retryAfter = 30 * time.Second // a server that failed is started again
 )
 
@@ -138,7 +140,8 @@ func (s *Store) Close() error {
 func (s *Store) keep() {
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
-	for round := 0; ; round++ {
+	var sought time.Time
+	for {
 		select {
 		case <-s.ctx.Done():
 			return
@@ -149,8 +152,9 @@ func (s *Store) keep() {
 		s.resume()
 		s.life.Unlock()
 		s.greet()
-		if s.leaderless() && round%2 == 0 {
+		if since, ok := s.leaderless(); ok && time.Since(sought) >= min(max(since/4, seekMin), seekMax) {
 			s.seek(s.ctx)
+			sought = time.Now()
 		}
 	}
 }

@@ -36,6 +36,12 @@ func TestAddCheckDel(t *testing.T) {
 	if got.Container != "c1" || got.NetNS != r.NetNS || got.MTU != 1400 || got.HostName == "" || got.HostMAC == "" {
 		t.Errorf("Add = %+v", got)
 	}
+	if got.HostName != attach.HostName("c1", "eth0") {
+		t.Errorf("the host's end is %s, want %s", got.HostName, attach.HostName("c1", "eth0"))
+	}
+	if a := got.Addresses; len(a) != 2 || !a[0].Addr().Is6() || !a[1].Addr().Is4() {
+		t.Errorf("addresses are %v, want one of IPv6 and one of IPv4", a)
+	}
 	if _, err := attach.Check(ctx, client, r); err != nil {
 		t.Errorf("Check = %v", err)
 	}
@@ -99,6 +105,56 @@ func TestAddUndoes(t *testing.T) {
 			}
 			if dev, err := os.ReadFile("/proc/thread-self/net/dev"); err != nil || strings.Contains(string(dev), "mn") {
 				t.Errorf("the host's devices are\n%s(%v), want no mn…", dev, err)
+			}
+		})
+	}
+}
+
+func TestAddIPv4(t *testing.T) {
+	rows := []struct{ ask, want string }{
+		{"10.77.3.9", "10.77.3.9/16"},
+		{api.NoIPv4, ""},
+	}
+	for _, row := range rows {
+		t.Run(row.ask, func(t *testing.T) {
+			client, r := start(t, meshdtest.New())
+			r.IPv4 = row.ask
+			got, err := attach.Add(context.Background(), client, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := ""
+			if len(got.Addresses) > 1 {
+				text = got.Addresses[1].String()
+			}
+			if text != row.want {
+				t.Errorf("addresses are %v, want %q behind that of IPv6", got.Addresses, row.want)
+			}
+			if _, err := attach.Check(context.Background(), client, r); err != nil {
+				t.Errorf("Check = %v", err)
+			}
+		})
+	}
+}
+
+// "Add fails if it is not that of the attachment, with the length of its subnet."
+func TestAddRuntimeIPv4Errors(t *testing.T) {
+	rows := []struct{ name, ask, runtime, want string }{
+		{"another length", "10.77.3.9", "10.77.3.9/8", "the runtime is going to set 10.77.3.9/8, and the attachment has 10.77.3.9/16"},
+		{"another address", "10.77.3.9", "10.77.3.8/16", "the runtime is going to set 10.77.3.8/16"},
+		{"no address", api.NoIPv4, "10.77.3.9/16", "the attachment has no IPv4 address"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			b := meshdtest.New()
+			client, r := start(t, b)
+			r.IPv4, r.RuntimeIPv4, r.HostLink = row.ask, netip.MustParsePrefix(row.runtime), "vethHOST"
+			_, err := attach.Add(context.Background(), client, r)
+			if !errors.Is(err, attach.ErrInterface) || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("Add error = %v, want ErrInterface with %q", err, row.want)
+			}
+			if got, want := b.Calls(), []string{"attach c1/eth0", "detach c1/eth0"}; !slices.Equal(got, want) {
+				t.Errorf("calls = %q, want %q", got, want)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"meshnet/meshd/api"
+	"meshnet/plugins/attach"
 	"meshnet/plugins/internal/meshdtest"
 )
 
@@ -102,6 +105,58 @@ func TestRun(t *testing.T) {
 		if calls := b.Calls(); !slices.Equal(calls, step.calls) {
 			t.Errorf("%s: calls = %q, want %q", step.name, calls, step.calls)
 		}
+	}
+}
+
+// Which address is asked for, and which of them LXC sets itself.
+func TestChooseIPv4(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	text := "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.1.type = empty\nlxc.net.1.ipv4.address = 10.77.0.8/16\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		name    string
+		option  string
+		event   event
+		want    string
+		runtime string
+	}{
+		{"up", "", event{kind: netUp, config: path}, "10.77.0.9", "10.77.0.9/16"},
+		{"start-host", "", event{kind: startHost, config: path}, "10.77.0.8", ""},
+		{"the option goes first", "10.77.0.7", event{kind: netUp, config: path}, "10.77.0.7", ""},
+		{"both say the same", "10.77.0.9", event{kind: netUp, config: path}, "10.77.0.9", "10.77.0.9/16"},
+		{"none", api.NoIPv4, event{kind: netUp, config: path}, api.NoIPv4, ""},
+		{"no configuration", "", event{kind: netUp}, "", ""},
+	}
+	for _, row := range rows {
+		var r attach.Request
+		options{ifname: "eth0", ipv4: row.option}.chooseIPv4(row.event, &r)
+		runtime := ""
+		if r.RuntimeIPv4.IsValid() {
+			runtime = r.RuntimeIPv4.String()
+		}
+		if r.IPv4 != row.want || runtime != row.runtime {
+			t.Errorf("%s: asked for %q, LXC sets %q, want %q and %q", row.name, r.IPv4, runtime, row.want, row.runtime)
+		}
+	}
+}
+
+// In the first way, the hook sets the address of the container's configuration.
+func TestRunConfiguredIPv4(t *testing.T) {
+	meshdtest.Host(t)
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte("lxc.net.0.type = empty\nlxc.net.0.ipv4.address = 10.77.3.9/16\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options{socket: meshdtest.Start(t, meshdtest.New()), ifname: "eth0"}
+	pid := startInit(t)
+	if err := run(o, event{kind: startHost, container: "c1", pid: pid, config: path}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", pid), "ip", "-4", "-br", "addr", "show", "eth0").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "10.77.3.9/16") {
+		t.Errorf("eth0 is %s, %v, want 10.77.3.9/16", out, err)
 	}
 }
 

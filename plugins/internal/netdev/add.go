@@ -75,7 +75,7 @@ func setUpVeth(host, inside *netlink.Handle, n *Namespace, bridge netlink.Link, 
 	if err := bringUp(inside, inner, c); err != nil {
 		return Ends{}, err
 	}
-	announce(host, n, outer, inner, c)
+	announce(host, inside, outer, inner, c)
 	return Ends{Host: outer.Attrs().HardwareAddr.String(), Container: c.MAC.String()}, nil
 }
 

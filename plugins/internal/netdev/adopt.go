@@ -61,7 +61,7 @@ func Adopt(n *Namespace, c Config) (Ends, error) {
 	}
 	if slices.ContainsFunc(c.Routes, func(r Route) bool { return !c.connected(r) }) {
 		if err = bringUp(inside, inner, c); err == nil {
-			announce(host, n, outer, inner, c)
+			announce(host, inside, outer, inner, c)
 		}
 	} else {
 		err = setUpLoopback(inside)

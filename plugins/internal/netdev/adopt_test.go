@@ -1,6 +1,7 @@
 package netdev_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -81,6 +82,55 @@ func TestAdopt(t *testing.T) {
 				t.Errorf("Check after Adopt = %v", err)
 			}
 		})
+	}
+}
+
+// "The host's end gets an alias, by which others know whose it is."
+func TestAdoptAlias(t *testing.T) {
+	meshdtest.Host(t)
+	path, _ := meshdtest.Container(t)
+	addRuntimeVeth(t, path, "")
+	c := testConfig()
+	c.HostName, c.Alias = "vethHOST", netdev.HostName("c1", "eth0")
+	if _, err := netdev.Adopt(open(t, path), c); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := netlink.LinkByName("vethHOST"); err != nil || l.Attrs().Alias != c.Alias {
+		t.Errorf("the host's end is %+v, %v, want alias %s", l, err, c.Alias)
+	}
+}
+
+// "Addresses that the runtime sets itself, later, are left to it", with the routes that need them.
+func TestAdoptLater(t *testing.T) {
+	meshdtest.Host(t)
+	path, _ := meshdtest.Container(t)
+	addRuntimeVeth(t, path, "")
+	n, c := open(t, path), testConfig()
+	c.HostName = "vethHOST"
+	ipv4 := c.Addrs[1]
+	c.Addrs, c.Later = c.Addrs[:1], c.Addrs[1:]
+	c.Routes = append(c.Routes[:1],
+		netdev.Route{Dst: netip.MustParsePrefix("10.77.0.0/16")}, // the kernel's, once the address is there
+		netdev.Route{Dst: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.77.0.1")})
+	if _, err := netdev.Adopt(n, c); err != nil {
+		t.Fatal(err)
+	}
+	h := inside(t, path)
+	eth0 := link(t, h, "vethAbCdEf")
+	if v4, err := h.AddrList(eth0, netlink.FAMILY_V4); err != nil || len(v4) != 0 {
+		t.Errorf("IPv4 addresses are %v, %v, want none yet", v4, err)
+	}
+	addr, err := netlink.ParseAddr(ipv4.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.AddrAdd(eth0, addr); err != nil { // as LXC does, which fails on one that is there
+		t.Fatal(err)
+	}
+	finish(t, path)
+	c.Addrs = append(c.Addrs, ipv4)
+	if err := netdev.Check(n, c); err != nil {
+		t.Errorf("Check = %v", err)
 	}
 }
 

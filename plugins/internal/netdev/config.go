@@ -51,13 +51,7 @@ func (c Config) later(r Route) bool {
 	return slices.ContainsFunc(c.Later, func(a netip.Prefix) bool { return a.Contains(r.Gateway) })
 }
 
-// ipv4 returns the IPv4 addresses among Addrs.
-func (c Config) ipv4() []netip.Addr {
-	var list []netip.Addr
-	for _, a := range c.Addrs {
-		if a.Addr().Is4() {
-			list = append(list, a.Addr())
-		}
-	}
-	return list
+// hasIPv4 says whether there is an IPv4 address among Addrs.
+func (c Config) hasIPv4() bool {
+	return slices.ContainsFunc(c.Addrs, func(a netip.Prefix) bool { return a.Addr().Is4() })
 }

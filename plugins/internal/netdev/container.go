@@ -48,8 +48,8 @@ func address(n *Namespace, h *netlink.Handle, link netlink.Link, c Config) error
 }
 
 // setSysctls sets what addresses need on a device of this thread's namespace: IPv6, without which an address could not be
-// set and which some runtimes switch off in new namespaces; and arp_notify, by which the kernel tells the neighbours
-// when the device is set up again or gets another MAC address (Documentation/networking/ip-sysctl.rst).
+// set and which some runtimes switch off in new namespaces; and arp_notify, by which the kernel announces IPv4 addresses
+// when the device is set up or its MAC address is set (Documentation/networking/ip-sysctl.rst; see announce).
 func setSysctls(name string) error {
 	if err := setDisableIPv6(name, "0"); err != nil {
 		return fmt.Errorf("enabling IPv6: %w", err)

@@ -123,6 +123,10 @@ func TestAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkNoDAD(t, h, eth0)
+	v4, err := h.AddrList(eth0, netlink.FAMILY_V4)
+	if err != nil || len(v4) != 1 || v4[0].IPNet.String() != "10.77.0.5/16" || v4[0].Broadcast.String() != "10.77.255.255" {
+		t.Errorf("IPv4 addresses are %v, %v, want 10.77.0.5/16 with broadcast 10.77.255.255", v4, err)
+	}
 }
 
 // "addresses with nodad": usable at once, not tentative.
@@ -266,6 +270,25 @@ func TestCheck(t *testing.T) {
 			}
 			return in.AddrDel(link(t, in, "eth0"), addr)
 		}, "lacks address fd00:1:2::5/64"},
+		{"IPv4 address", func(t *testing.T, _, in *netlink.Handle, c netdev.Config) error {
+			addr, err := netlink.ParseAddr("10.77.0.5/16")
+			if err != nil {
+				return err
+			}
+			return in.AddrDel(link(t, in, "eth0"), addr)
+		}, "lacks address 10.77.0.5/16"},
+		{"IPv4 length", func(t *testing.T, _, in *netlink.Handle, c netdev.Config) error {
+			short, err := netlink.ParseAddr("10.77.0.5/8")
+			if err != nil {
+				return err
+			}
+			addr, err := netlink.ParseAddr("10.77.0.5/16")
+			if err != nil {
+				return err
+			}
+			eth0 := link(t, in, "eth0")
+			return errors.Join(in.AddrDel(eth0, addr), in.AddrAdd(eth0, short))
+		}, "lacks address 10.77.0.5/16"},
 		{"route", func(t *testing.T, _, in *netlink.Handle, c netdev.Config) error {
 			_, dst, err := net.ParseCIDR("10.99.0.0/16")
 			if err != nil {
