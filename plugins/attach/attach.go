@@ -45,6 +45,9 @@ type Request struct {
 
 	// HostLink is the host's end of a veth that the runtime has made, to be used instead of a new one; "": make one.
 	HostLink string
+
+	// LockDir is where Add and Del find out about each other, the same for all; "": /run/meshnet/locks.
+	LockDir string
 }
 
 // Result is what a container got.
@@ -59,15 +62,26 @@ const undoTimeout = 5 * time.Second
 
 // Add puts the container on the overlay. The error wraps ErrNoNamespace, ErrHost, ErrExists, or ErrInterface if the
 // interface could not be set up; other errors are of client.Attach.
+//
+// No other Add or Del for the same interface runs at the same time. So an attachment that is younger than this Add is its
+// own, and only that is undone: a lease keeps the time of its first attach (api.Attachment.Created), and whoever made
+// one in the very millisecond in which Add began, and let go of the lock, has the interface too, and makeWay finds that.
 func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
+	if err := checkIfName(r.IfName); err != nil {
+		return Result{}, err
+	}
 	ns, err := open(r)
 	if err != nil {
 		return Result{}, err
 	}
 	defer ns.Close()
+	unlock, err := lock(ctx, r)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
 	if r.HostLink == "" {
-		// Before meshd is asked: an attachment that is in use must survive a second Add.
-		if err := ns.CheckFree(r.IfName); err != nil {
+		if err := makeWay(ctx, client, ns, r); err != nil {
 			return Result{}, err
 		}
 	}
@@ -141,7 +155,11 @@ func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
 // Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
 // success. The interface goes even if meshd cannot be told.
 func Del(ctx context.Context, client *api.Client, r Request) error {
-	var err error
+	unlock, err := lock(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if r.HostLink == "" { // else the runtime removes its own
 		err = netdev.Delete(netdev.HostName(r.Container, r.IfName))
 	}
@@ -173,6 +191,9 @@ func Check(ctx context.Context, client *api.Client, r Request) (api.Attachment, 
 	return a, nil
 }
 
+// errNotAttached begins the error of a find that finds nothing.
+var errNotAttached = errors.New("meshd knows of no attachment")
+
 // find returns meshd's attachment for a request.
 func find(ctx context.Context, client *api.Client, r Request) (api.Attachment, error) {
 	list, err := client.Attachments(ctx, r.Network)
@@ -184,7 +205,7 @@ func find(ctx context.Context, client *api.Client, r Request) (api.Attachment, e
 			return a, nil
 		}
 	}
-	return api.Attachment{}, fmt.Errorf("meshd knows of no attachment %s/%s", r.Container, r.IfName)
+	return api.Attachment{}, fmt.Errorf("%w %s/%s", errNotAttached, r.Container, r.IfName)
 }
 
 func open(r Request) (*netdev.Namespace, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,8 @@ func start(t *testing.T, b *meshdtest.Backend) (*api.Client, attach.Request) {
 	client := api.NewClient(meshdtest.Start(t, b))
 	t.Cleanup(client.Close)
 	path, _ := meshdtest.Container(t)
-	return client, attach.Request{Network: "homes", Container: "c1", IfName: "eth0", NetNS: path, Source: api.SourceManual}
+	return client, attach.Request{Network: "homes", Container: "c1", IfName: "eth0", NetNS: path, Source: api.SourceManual,
+		LockDir: filepath.Join(t.TempDir(), "locks")}
 }
 
 func TestAddCheckDel(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"meshnet/meshd/api"
@@ -83,22 +85,40 @@ func startInit(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
+// kill ends an init, and returns when it has left its namespace.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestRun(t *testing.T) {
 	meshdtest.Host(t)
 	b := meshdtest.New()
 	o := options{socket: meshdtest.Start(t, b), ifname: "eth0"} // "the network may be left out when there is only one"
+	first := startInit(t)
 	steps := []struct {
 		name  string
 		event event
 		calls []string
 	}{
-		{"start", event{kind: startHost, container: "c1", pid: startInit(t)}, []string{"attach c1/eth0"}},
+		{"start", event{kind: startHost, container: "c1", pid: first}, []string{"attach c1/eth0"}},
 		{"reboot keeps the lease", event{kind: postStop, container: "c1", reboot: true}, nil},
 		{"start after a reboot", event{kind: startHost, container: "c1", pid: startInit(t)}, []string{"attach c1/eth0"}},
 		{"stop", event{kind: postStop, container: "c1"}, []string{"detach c1/eth0"}},
 		{"stop again", event{kind: netDown, container: "c1", peer: "vethA"}, []string{"detach c1/eth0"}},
 	}
 	for _, step := range steps {
+		if step.event.reboot {
+			kill(t, first)
+		}
 		if err := run(o, step.event); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}

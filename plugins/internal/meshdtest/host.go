@@ -47,16 +47,22 @@ func Container(t *testing.T) (path string, remove func()) {
 	t.Helper()
 	made := make(chan string)
 	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
+	var hold func()
+	hold = func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			go hold() // on another: the process's first thread does not end (mexit, runtime/proc.go)
+			return
+		}
+		defer close(ended)
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			made <- ""
 			return
 		}
 		made <- fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		<-end
-	}()
+	}
+	go hold()
 	path = <-made
 	if path == "" {
 		t.Fatal("cannot make a network namespace")

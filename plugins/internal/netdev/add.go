@@ -8,8 +8,11 @@ import (
 )
 
 // Add makes the veth of a container. The container's end is made inside the namespace, under its final name, so the
-// host never sees it. A host end of the same name is what an earlier run of the same container left, and is replaced.
-// On error nothing of the veth remains; the error wraps ErrExists if the container has an interface called c.IfName.
+// host never sees it. A host end of the same name is what an earlier run of the same container left, and is replaced,
+// unless somebody uses it (CheckStale). Two that make the same veth must not run at the same time.
+//
+// On error nothing of the veth remains; the error wraps ErrExists if the container has an interface called c.IfName, and
+// ErrElsewhere if somebody uses what is there; that remains.
 func Add(n *Namespace, c Config) (Ends, error) {
 	host, err := openHost()
 	if err != nil {
@@ -26,6 +29,9 @@ func Add(n *Namespace, c Config) (Ends, error) {
 	}
 	bridge, err := findBridge(host, c.Bridge)
 	if err != nil {
+		return Ends{}, err
+	}
+	if err := checkStale(host, n, c.HostName); err != nil {
 		return Ends{}, err
 	}
 	if err := deleteVeth(host, c.HostName); err != nil {

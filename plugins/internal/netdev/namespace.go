@@ -19,13 +19,16 @@ var (
 // errNotRoot says that the process may not do what this package is for.
 var errNotRoot = errors.New("only root (CAP_SYS_ADMIN, CAP_NET_ADMIN) can enter a container's network namespace")
 
+// errNotNetwork says that a path leads to something, but to no network namespace.
+var errNotNetwork = fmt.Errorf("%w: it is something else", ErrNoNamespace)
+
 // Namespace is an open network namespace. It stays what it is when its last process ends or its PID is used again.
 type Namespace struct{ file *os.File }
 
 // OpenPath opens the network namespace bound to path (/run/netns/NAME, /proc/PID/ns/net). The error wraps
 // ErrNoNamespace if there is none, and ErrHost if it is that of the calling thread. The caller closes the namespace.
 func OpenPath(path string) (*Namespace, error) {
-	file, err := os.Open(path)
+	file, err := openNamespace(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, fmt.Errorf("opening network namespace %s: %w", path, ErrNoNamespace)
 	}
@@ -33,13 +36,40 @@ func OpenPath(path string) (*Namespace, error) {
 		return nil, errNotRoot
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening network namespace: %w", err)
+		return nil, fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
-	if err := checkNamespace(file); err != nil {
+	if err := checkForeign(file); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
 	return &Namespace{file}, nil
+}
+
+// openNamespace opens the network namespace bound to path. Anything else is refused before it is opened, because that
+// waits (a FIFO) or does something (a device): O_PATH does neither.
+func openNamespace(path string) (*os.File, error) {
+	there, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(there)
+	var in unix.Statfs_t
+	if err := unix.Fstatfs(there, &in); err != nil {
+		return nil, err
+	}
+	if in.Type != unix.NSFS_MAGIC {
+		return nil, errNotNetwork
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/thread-self/fd/%d", there), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		unix.Close(fd)
+		return nil, errNotNetwork
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // OpenPID opens the network namespace of a process, as OpenPath does. The process was alive when the namespace was
@@ -72,12 +102,8 @@ func OpenPID(pid int) (*Namespace, error) {
 // Close closes the namespace.
 func (n *Namespace) Close() error { return n.file.Close() }
 
-// checkNamespace says whether file is a network namespace other than this thread's.
-func checkNamespace(file *os.File) error {
-	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
-	if err != nil || kind != unix.CLONE_NEWNET {
-		return fmt.Errorf("%w: it is something else", ErrNoNamespace)
-	}
+// checkForeign says whether the namespace that file is differs from this thread's.
+func checkForeign(file *os.File) error {
 	own, err := os.Stat("/proc/thread-self/ns/net")
 	if err != nil {
 		return err

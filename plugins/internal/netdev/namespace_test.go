@@ -21,10 +21,17 @@ func TestOpenPathErrors(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	fifo := filepath.Join(t.TempDir(), "fifo") // whose open would wait for somebody who writes
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rows := []struct {
 		name, path, want string
 		gone             bool
 	}{
+		{"a FIFO", fifo, "it is something else", true},
+		{"a device", "/dev/zero", "it is something else", true},
+		{"a directory", t.TempDir(), "it is something else", true},
 		{"missing", "/run/netns/there-is-none", "there is no such network namespace", true},
 		{"not mounted", file, "it is something else", true},
 		{"another kind", "/proc/self/ns/mnt", "it is something else", true},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -143,17 +144,85 @@ func checkNoDAD(t *testing.T, h *netlink.Handle, link netlink.Link) {
 	}
 }
 
-// A container that comes back finds the host's end of its former self, whose namespace may still be there.
+// "A host end of the same name is what an earlier run of the same container left, and is replaced": its namespace has
+// ended, and the kernel removes the pair when it gets to it.
 func TestAddReplacesFormerSelf(t *testing.T) {
 	meshdtest.Host(t)
 	c := testConfig()
-	for range 2 {
-		n := openContainer(t)
+	for range 10 {
+		path, remove := meshdtest.Container(t)
+		n, err := netdev.OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n.CheckStale(c.HostName) != nil { // closed sockets hold the former namespace for an RCU grace period
+			runtime.Gosched()
+		}
 		if _, err := netdev.Add(n, c); err != nil {
 			t.Fatal(err)
 		}
 		if err := netdev.Check(n, c); err != nil {
 			t.Errorf("Check = %v", err)
+		}
+		n.Close()
+		remove()
+	}
+}
+
+// "its other end is in n": a program in the container has renamed it.
+func TestAddReplacesRenamed(t *testing.T) {
+	meshdtest.Host(t)
+	path, _ := meshdtest.Container(t)
+	n, c := open(t, path), testConfig()
+	if _, err := netdev.Add(n, c); err != nil {
+		t.Fatal(err)
+	}
+	h := inside(t, path)
+	if err := h.LinkSetDown(link(t, h, "eth0")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.LinkSetName(link(t, h, "eth0"), "other0"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := netdev.Add(n, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := netdev.Check(n, c); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+}
+
+// "unless somebody uses it": a running container keeps its interface when another comes under its name.
+func TestAddElsewhere(t *testing.T) {
+	meshdtest.Host(t)
+	c := testConfig()
+	path, _ := meshdtest.Container(t)
+	first, second := open(t, path), openContainer(t)
+	if err := second.CheckStale(c.HostName); err != nil {
+		t.Errorf("CheckStale of nothing = %v", err)
+	}
+	if _, err := netdev.Add(first, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := netdev.Add(second, c); !errors.Is(err, netdev.ErrElsewhere) {
+		t.Errorf("Add in another namespace: error = %v, want ErrElsewhere", err)
+	}
+	if err := second.CheckStale(c.HostName); !errors.Is(err, netdev.ErrElsewhere) {
+		t.Errorf("CheckStale for another namespace = %v, want ErrElsewhere", err)
+	}
+	if err := first.CheckStale(c.HostName); err != nil {
+		t.Errorf("CheckStale for its own namespace = %v", err)
+	}
+	if err := netdev.Check(first, c); err != nil {
+		t.Errorf("Check = %v", err)
+	}
+	other, _ := meshdtest.Container(t)
+	for _, row := range []struct {
+		path string
+		want bool
+	}{{path, true}, {other, false}, {"/run/netns/there-is-none", false}} {
+		if got, err := netdev.LeadsTo(row.path, c.HostName); got != row.want || err != nil {
+			t.Errorf("LeadsTo(%s) = %v, %v, want %v", row.path, got, err, row.want)
 		}
 	}
 }
