@@ -72,10 +72,7 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 	if status.Err != nil {
 		described.Error = status.Err.Error()
 	}
-	for _, l := range report.Lost {
-		described.Warnings = append(described.Warnings, "container "+l.Attachment.String()+" has "+l.IPv4.String()+", which is not this "+
-			"host's any more: restart it")
-	}
+	described.Lost = lostLeases(network, n, report)
 	state, err := blocks.View(ctx)
 	if err != nil {
 		described.Error = cmp.Or(described.Error, err.Error())
@@ -83,6 +80,18 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 	}
 	translate(&described, state, peerStates(n))
 	return described
+}
+
+// lostLeases returns the containers of this host whose IPv4 address is not theirs any more.
+func lostLeases(network string, n *node.Node, r ipam.Report) []api.Lease {
+	var lost []api.Lease
+	for _, l := range r.Lost {
+		lost = append(lost, api.Lease{
+			Network: network, Container: l.Container, IfName: l.IfName, MAC: api.MAC(l.MAC), Addresses: []netip.Addr{l.IPv4},
+			Node: n.Name(), NodeID: n.ID().String(), State: api.PeerUp, Local: true,
+		})
+	}
+	return lost
 }
 
 // peerStates returns how the other members are.
@@ -283,7 +292,7 @@ func (d *daemon) Recover(ctx context.Context, name string) (api.Recovered, error
 
 // Adopt implements api.Backend.
 func (d *daemon) Adopt(ctx context.Context, name string) (api.Adopted, error) {
-	s, _, manager, blocks, err := d.ipv4(name)
+	s, n, manager, blocks, err := d.ipv4(name)
 	if err != nil {
 		return api.Adopted{}, err
 	}
@@ -303,12 +312,7 @@ func (d *daemon) Adopt(ctx context.Context, name string) (api.Adopted, error) {
 	if state, err := blocks.View(ctx); err == nil {
 		adopted.Creator = nodeName(state, state.Creator)
 	}
-	for _, l := range report.Lost {
-		adopted.Lost = append(adopted.Lost, api.Lease{
-			Network: s.Name, Container: l.Container, IfName: l.IfName, MAC: api.MAC(l.MAC), Addresses: []netip.Addr{l.IPv4},
-			Node: s.NodeName, NodeID: s.Identity.Public.String(), State: api.PeerUp, Local: true,
-		})
-	}
+	adopted.Lost = lostLeases(s.Name, n, report)
 	return adopted, nil
 }
 

@@ -104,6 +104,9 @@ func New(cfg Config) (*Node, error) {
 // ID returns this member's identity.
 func (n *Node) ID() session.NodeID { return n.cfg.Identity.Public }
 
+// Name returns this member's name.
+func (n *Node) Name() string { return n.cfg.NodeName }
+
 // Run works until ctx ends, then says goodbye to nobody: the others keep us as a member that may come back. It closes
 // the TAP and the lease store, and waits for its goroutines.
 func (n *Node) Run(ctx context.Context) error {
