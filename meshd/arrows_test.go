@@ -12,7 +12,7 @@ var arrows = map[string]struct {
 	may []string
 	why string
 }{
-	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "plugins/attach", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
+	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
 	"meshnet/meshd/hub":                  {[]string{"meshd/session", "meshd/wire"}, "the hub knows no network, only who takes a slot's datagrams"},
 	"meshnet/meshd/node":                 {[]string{"meshd/hub", "meshd/mesh", "meshd/control", "meshd/session", "meshd/wire", "ipam", "ipam/registry"}, "a node runs on any underlay and TAP, and in memory: it must not know the edges, the API or files"},
 	"meshnet/meshd/config":               {[]string{"meshd/session", "meshd/token", "ipam"}, "files know no running part"},
@@ -26,7 +26,7 @@ var arrows = map[string]struct {
 	"meshnet/meshd/wire":                 {[]string{}, "the bottom"},
 	"meshnet/meshd/udp":                  {[]string{"meshd/wire"}, "an edge knows datagrams, not what they mean"},
 	"meshnet/meshd/tap":                  {[]string{}, "an edge knows frames, not what they mean"},
-	"meshnet/meshd/reconcile":            {[]string{"ipam", "plugins/attach"}, "what exists is compared with leases, whoever made them"},
+	"meshnet/meshd/reconcile":            {[]string{"meshd/api", "ipam", "plugins/attach"}, "what exists is compared with leases, whoever made them"},
 	"meshnet/ipam/registry":              {[]string{}, "who owns what is decided by pure functions"},
 	"meshnet/ipam/raftstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry, and streams by an interface"},
 	"meshnet/ipam/etcdstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry"},

@@ -201,20 +201,24 @@ func (d *daemon) Attach(ctx context.Context, r api.AttachRequest) (api.Attachmen
 	if r.MTU > s.MTU {
 		return api.Attachment{}, api.Errorf(api.Invalid, "MTU %d is more than the network's %d", r.MTU, s.MTU)
 	}
+	a := ipam.Attachment{Container: r.Container, IfName: r.IfName}
+	if vanished := d.vanished(nw); vanished != nil {
+		vanished.Attached(a)
+	}
 	none, want := r.V4()
 	lease, err := n.Attach(ctx, ipam.Request{
-		Attachment: ipam.Attachment{Container: r.Container, IfName: r.IfName},
+		Attachment: a,
 		Holder:     ipam.Holder{Source: string(r.Source), NetNS: r.NetNS},
 		IPv4:       ipam.V4Request{None: none, Addr: want},
 	})
 	if err != nil {
 		return api.Attachment{}, ipv4Error(err)
 	}
-	a := attachment(s, lease)
+	attached := attachment(s, lease)
 	if r.MTU != 0 {
-		a.MTU = r.MTU
+		attached.MTU = r.MTU
 	}
-	return a, nil
+	return attached, nil
 }
 
 // Detach implements api.Backend.

@@ -16,6 +16,7 @@ import (
 	"meshnet/meshd/config"
 	"meshnet/meshd/hub"
 	"meshnet/meshd/node"
+	"meshnet/meshd/reconcile"
 )
 
 // daemon is the networks of this host and what they share.
@@ -177,6 +178,13 @@ func (d *daemon) snapshot(nw *network) (s settings, n *node.Node, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return nw.settings, nw.node, nw.err
+}
+
+// vanished returns what frees the leases of a network's vanished containers; nil while it does not run.
+func (d *daemon) vanished(nw *network) *reconcile.Reconciler {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return nw.vanished
 }
 
 // loadKnown returns the members met in earlier runs.

@@ -1,19 +1,18 @@
 package main
 
 import (
-	"os"
-	"strings"
-
 	"golang.org/x/sys/cpu"
+
+	"meshnet/meshd/reconcile"
 )
 
-// bootID names this start of the kernel (random(4)); empty if it cannot be told.
+// bootID names this start of the kernel; empty if it cannot be told.
 func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := reconcile.BootID()
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(id))
+	return id
 }
 
 // hasAES reports whether this CPU does AES-GCM in instructions of its own; else ChaCha20-Poly1305 is faster.

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"meshnet/ipam"
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
 	"meshnet/meshd/node"
+	"meshnet/meshd/reconcile"
 	"meshnet/meshd/tap"
 )
 
@@ -24,8 +26,9 @@ type settings = config.Settings
 // network is one network of this host, running or not. Its fields but done are guarded by daemon.mu.
 type network struct {
 	settings settings
-	node     *node.Node // nil while it does not run
-	err      error      // why it does not run
+	node     *node.Node            // nil while it does not run
+	vanished *reconcile.Reconciler // frees what containers that have gone left behind; nil with node
+	err      error                 // why it does not run
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when its goroutine has ended
 }
@@ -34,6 +37,7 @@ type network struct {
 type opened struct {
 	settings settings // as used and saved: with this start's instance
 	node     *node.Node
+	vanished *reconcile.Reconciler
 	slot     uint8
 }
 
@@ -85,7 +89,7 @@ func (d *daemon) open(s settings) (_ *opened, err error) {
 		return nil, err
 	}
 	d.hub.Attach(slot, n)
-	return &opened{settings: s, node: n, slot: slot}, nil
+	return &opened{settings: s, node: n, vanished: d.reconciler(s, n), slot: slot}, nil
 }
 
 // nodeConfig says what the network's node is made of.
@@ -136,7 +140,7 @@ func (d *daemon) keepRunning(ctx context.Context, nw *network, o *opened) {
 	for {
 		var err error
 		if o != nil {
-			err = o.node.Run(ctx)
+			err = o.run(ctx)
 			d.hub.Remove(o.slot)
 			if ctx.Err() != nil {
 				err = errors.Join(err, ctx.Err())
@@ -152,6 +156,32 @@ func (d *daemon) keepRunning(ctx context.Context, nw *network, o *opened) {
 		o, err = d.open(s)
 		d.note(nw, o, err)
 	}
+}
+
+// run runs the network's parts until ctx ends or the node fails.
+func (o *opened) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { o.vanished.Run(ctx) })
+	err := o.node.Run(ctx)
+	cancel()
+	wg.Wait()
+	return err
+}
+
+// reconciler returns what frees the leases of containers that have gone without a word.
+func (d *daemon) reconciler(s settings, n *node.Node) *reconcile.Reconciler {
+	return reconcile.New(reconcile.Config{
+		Leases: n.Leases,
+		Release: func(_ context.Context, l ipam.Lease) error {
+			_, err := n.Detach(l.Attachment)
+			return err
+		},
+		Observer: &reconcile.Linux{Bridge: s.Bridge},
+		BootID:   bootID(),
+		BootFile: filepath.Join(d.state.NetworkDir(s.Name), "boot"),
+		Log:      d.log.With("network", s.Name),
+	})
 }
 
 // keepWired looks now and then whether the network's TAP and bridge are as they were made, and mends them: whoever flushes a
@@ -188,9 +218,9 @@ func (d *daemon) note(nw *network, o *opened, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := nw.err
-	nw.node, nw.err = nil, err
+	nw.node, nw.vanished, nw.err = nil, nil, err
 	if o != nil {
-		nw.settings, nw.node = o.settings, o.node
+		nw.settings, nw.node, nw.vanished = o.settings, o.node, o.vanished
 	}
 	name := nw.settings.Name
 	switch {
