@@ -54,8 +54,8 @@ ERRORS
     waits, to the system's log (journalctl -t lxc-hook), and to the container's log
     at level DEBUG (lxc-start -l DEBUG -o FILE).
 
-    A container always stops, even when meshd is not reachable; its lease then stays
-    until the container is started and stopped again, or meshctl detach.
+    A container always stops, even when meshd is not reachable; its lease is then
+    freed some minutes after meshd sees that the container has gone.
     At a reboot of the container lxc.hook.post-stop keeps the lease.
 
 EXIT STATUS
