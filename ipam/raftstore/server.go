@@ -69,11 +69,9 @@ func (s *Store) startServer(m memo, fresh bool) (*server, error) {
 		s.serverFailed(v, cause)
 	}}
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: v.layer,
-		Logger: s.raftLog,
-		// Each call has a stream of its own, which costs nothing on a QUIC connection. A pool would keep streams whose
-		// connection has ended for being idle, and votes would be asked for on them.
-		MaxPool: 0,
+		Stream:  v.layer,
+		Logger:  s.raftLog,
+		MaxPool: 2, // a stream for heartbeats and one for the rest; see dialed
 		Timeout: s.cfg.Timing.RPC,
 	})
 	inbox := newInbox(transport)
