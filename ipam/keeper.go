@@ -27,7 +27,7 @@ func (k *keeper) do(ctx context.Context, c registry.Command) (registry.Result, e
 	c.Node, c.Instance, c.Seq = k.cfg.Node, k.cfg.Instance, k.seq
 	k.cfg.Store.standing(&c)
 	if k.rejoin {
-		c.Registry = registry.ID{}
+		c.Registry, c.Generation, c.Epoch = registry.ID{}, 0, 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
 	defer cancel()
@@ -83,9 +83,6 @@ func (k *keeper) take(sent time.Time, r *registry.Result) error {
 		if err := k.cfg.Store.fence(); err != nil {
 			return err
 		}
-		k.reportLost()
-		k.rejoin = false
-		return k.refresh(context.Background())
 	}
 	k.rejoin = false
 	if err := k.cfg.Store.refreshed(sent, r); err != nil {

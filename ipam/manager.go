@@ -21,6 +21,9 @@ const (
 // ErrNoAddress means that there is no IPv4 address for an attachment now. The error's text says why, and the way out.
 var ErrNoAddress = errors.New("no IPv4 address")
 
+// errNoAnswer is the reason when time is up and the block store has said nothing, not even why.
+var errNoAnswer = fmt.Errorf("%w: it has not answered in time", ErrNoStore)
+
 // ManagerConfig says for whom a Manager keeps blocks.
 type ManagerConfig struct {
 	Store    *Store
@@ -112,13 +115,13 @@ func (m *Manager) ask(ctx context.Context, do func(ctx context.Context) error) e
 	select {
 	case m.asks <- a:
 	case <-ctx.Done():
-		return fmt.Errorf("%w: it has not answered in time", ErrNoStore)
+		return errNoAnswer
 	}
 	select {
 	case err := <-a.done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: it has not answered in time", ErrNoStore)
+		return errNoAnswer
 	}
 }
 
@@ -130,6 +133,7 @@ func (m *Manager) Lease(ctx context.Context, r Request, taken func(netip.Addr, M
 		ctx, cancel = context.WithTimeout(ctx, m.cfg.Timeout)
 		defer cancel()
 	}
+	var reason error // the last one that the block store gave
 	for {
 		l, err := m.cfg.Store.Lease(m.cfg.Now(), r, taken)
 		if err == nil {
@@ -145,8 +149,11 @@ func (m *Manager) Lease(ctx context.Context, r Request, taken func(netip.Addr, M
 		default:
 			return Lease{}, err
 		}
+		if reason == nil || !errors.Is(why, errNoAnswer) {
+			reason = why
+		}
 		if why != nil && (!errors.Is(why, ErrNoStore) || !m.pause(ctx)) || ctx.Err() != nil {
-			return Lease{}, because(err, why)
+			return Lease{}, because(err, reason)
 		}
 	}
 }

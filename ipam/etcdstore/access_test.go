@@ -109,11 +109,11 @@ func TestTLS(t *testing.T) {
 		want []string
 	}{
 		{"another CA", at("etcd", secure, "?cacert="+other.path("ca.pem")+certificate(ca)),
-			[]string{"the certificate of etcd at 127.0.0.1:", "is not to be trusted: certificate signed by unknown authority"}},
+			[]string{"etcd at 127.0.0.1:", "has a certificate that is not to be trusted: certificate signed by unknown authority"}},
 		{"the system's CAs", at("etcds", secure, ""), []string{"is not to be trusted"}},
 		{"no client certificate", at("etcd", secure, trust), []string{"refuses the client certificate, or wants one (cert and key)"}},
 		{"client certificate of another CA", at("etcd", secure, trust+certificate(other)), []string{"refuses the client certificate, or wants one"}},
-		{"TLS to a member without", at("etcd", plain, trust), []string{"does not take part in a TLS handshake", "use etcd:// without"}},
+		{"TLS to a member without", at("etcd", plain, trust), []string{"breaks off the TLS handshake", "use etcd:// without"}},
 		{"no TLS to a member with", at("etcd", secure, ""), []string{"cannot be reached, or wants TLS (etcds:// or cacert)"}},
 	}
 	for _, tt := range tests {
@@ -192,7 +192,8 @@ func enableAuth(t *testing.T, c *clientv3.Client) {
 	do(c.UserAdd(ctx, "root", "root"))
 	do(c.UserGrantRole(ctx, "root", "root"))
 	do(c.RoleAdd(ctx, "meshnet"))
-	do(c.RoleGrantPermission(ctx, "meshnet", "/meshnet/", clientv3.GetPrefixRangeEnd("/meshnet/"), clientv3.PermissionType(clientv3.PermReadWrite)))
+	end := clientv3.GetPrefixRangeEnd("/meshnet/")
+	do(c.RoleGrantPermission(ctx, "meshnet", "/meshnet/", end, clientv3.PermissionType(clientv3.PermReadWrite)))
 	do(c.UserAdd(ctx, "meshnet", "verysecret"))
 	do(c.UserGrantRole(ctx, "meshnet", "meshnet"))
 	do(c.UserAdd(ctx, "stranger", "verysecret"))

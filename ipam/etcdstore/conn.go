@@ -70,7 +70,9 @@ func newConnection(c Config) (*connection, error) {
 
 // intercept makes a request fail as soon as no member can be reached, with the reason, where etcd's client would wait and then say only
 // that time is up. It notes which member answers.
-func (c *connection) intercept(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (c *connection) intercept(
+	ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
 	var p peer.Peer
 	err := invoke(ctx, method, req, reply, conn, append(opts, grpc.WaitForReady(false), grpc.Peer(&p))...)
 	if err == nil && p.Addr != nil {

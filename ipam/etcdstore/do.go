@@ -32,34 +32,33 @@ func (s *Store) Do(ctx context.Context, c registry.Command) (registry.Result, er
 	case <-ctx.Done():
 		return registry.Result{}, s.explain(ctx.Err())
 	}
-	if err := s.admit(ctx, c.Op); err != nil {
-		return registry.Result{}, err
-	}
-	call := &call{command: c}
-	var last error // why there is no answer yet
-	for conflicts := 0; conflicts < maxAttempts; {
-		done, err := s.attempt(ctx, call)
-		switch {
-		case done:
-			return call.result, nil
-		case err == nil:
-			last = &storeError{text: fmt.Sprintf("other nodes were quicker at the same records, %d times in a row", conflicts+1), cause: ctx.Err()}
-			if conflicts++; conflicts > 1 && !pause(ctx, min(conflictPause, 5*time.Millisecond<<min(conflicts, 10))) {
-				return registry.Result{}, s.explain(last)
-			}
-		default:
-			if why := s.explain(err); why.final || ctx.Err() != nil && last == nil {
-				return registry.Result{}, why
-			}
-			if ctx.Err() == nil || last == nil {
-				last = err
-			}
-			if !pause(ctx, outagePause) {
-				return registry.Result{}, s.explain(last)
+	return s.persist(ctx, &call{command: c})
+}
+
+// persist makes attempts until one is answered, of no use, or out of time.
+func (s *Store) persist(ctx context.Context, c *call) (registry.Result, error) {
+	var why error // there is no answer yet
+	for conflicts := 0; ; {
+		done, err := s.attempt(ctx, c)
+		if done {
+			return c.result, nil
+		}
+		wait := outagePause
+		if err == nil {
+			conflicts++
+			wait = min(conflictPause, time.Millisecond<<min(conflicts-1, 10))
+			err = &storeError{
+				text:  fmt.Sprintf("other nodes were quicker at the same records, %d times in a row", conflicts),
+				final: conflicts == maxAttempts,
 			}
 		}
+		if why == nil || ctx.Err() == nil { // the end of ctx tells less than what was before
+			why = err
+		}
+		if e := s.explain(why); e.final || !pause(ctx, wait) {
+			return registry.Result{}, e
+		}
 	}
-	return registry.Result{}, s.explain(last)
 }
 
 // call is one command on its way.
@@ -83,6 +82,9 @@ type transaction struct {
 // attempt applies the command to the mirror and has etcd commit it. Neither done nor an error means that the mirror was not up to date,
 // and is now.
 func (s *Store) attempt(ctx context.Context, c *call) (done bool, err error) {
+	if err := s.admit(ctx, c.command.Op); err != nil {
+		return false, err
+	}
 	if settled, err := s.settle(c); settled || err != nil {
 		return settled, err
 	}
@@ -108,6 +110,8 @@ func (s *Store) settle(c *call) (bool, error) {
 			c.result = t.result
 			return true, nil
 		}
+	}
+	for _, t := range c.unsure {
 		if s.mirror.revs[s.mark] != t.base {
 			return false, &storeError{
 				text:  "the answer of etcd got lost, and another daemon with this node's identity has written since",
@@ -198,9 +202,9 @@ func (s *Store) commit(ctx context.Context, c *call, t transaction) (done bool, 
 	}
 	header := answer.Header
 	if answer.Succeeded {
-		s.committed(header.GetClusterId(), header.GetRevision(), floor, t.puts)
 		c.result = t.result
-		return true, nil
+		err = s.committed(header.GetClusterId(), header.GetRevision(), floor, t.puts)
+		return err == nil, err
 	}
 	read := answer.Responses[0].GetResponseRange()
 	c.fresh = true

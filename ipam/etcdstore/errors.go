@@ -13,15 +13,21 @@ import (
 	"meshnet/ipam"
 )
 
-// storeError is why etcd gave no answer, in a sentence for people. It wraps ipam.ErrNoStore and the cause.
+// storeError is why etcd gave no answer, in a sentence for people. It wraps ipam.ErrNoStore and the cause, if there is one.
 type storeError struct {
 	text  string
 	cause error
 	final bool // trying again soon is of no use
 }
 
-func (e *storeError) Error() string   { return ipam.ErrNoStore.Error() + ": " + e.text }
-func (e *storeError) Unwrap() []error { return []error{ipam.ErrNoStore, e.cause} }
+func (e *storeError) Error() string { return ipam.ErrNoStore.Error() + ": " + e.text }
+
+func (e *storeError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ipam.ErrNoStore}
+	}
+	return []error{ipam.ErrNoStore, e.cause}
+}
 
 // explained are etcd's own errors that have a way out of their own.
 var explained = []struct {
@@ -29,7 +35,8 @@ var explained = []struct {
 	text  string
 	final bool
 }{
-	{rpctypes.ErrNoSpace, "etcd's database is full (NOSPACE): compact and defragment it, or raise --quota-backend-bytes, then run `etcdctl alarm disarm`", true},
+	{rpctypes.ErrNoSpace, "etcd's database is full (NOSPACE): compact and defragment it, or raise --quota-backend-bytes, " +
+		"then run `etcdctl alarm disarm`", true},
 	{rpctypes.ErrAuthFailed, "etcd refuses the user name or the password", true},
 	{rpctypes.ErrUserEmpty, "etcd wants a user name and a password, and the address has none", true},
 	{rpctypes.ErrPermissionDenied, "etcd's user may not read and write below the prefix: grant it a role with readwrite on it", true},
@@ -57,30 +64,36 @@ func explain(err error, a Address) *storeError {
 		}
 	}
 	message := status.Convert(err).Message()
-	where := strings.Join(a.Endpoints, ", ")
+	text, final := explainConnection(message, a.TLS)
 	switch {
-	case strings.Contains(message, "x509: ") || strings.Contains(message, "tls: failed to verify"):
-		return &storeError{fmt.Sprintf("the certificate of etcd at %s is not to be trusted: %s", where, untrusted(message)), err, true}
-	case strings.Contains(message, "first record does not look like a TLS handshake") || strings.Contains(message, "handshake failed: EOF"):
-		return &storeError{fmt.Sprintf("etcd at %s does not take part in a TLS handshake: if it runs without TLS, use etcd:// without cacert, cert and key", where), err, false}
-	case strings.Contains(message, "remote error: tls: "):
-		return &storeError{fmt.Sprintf("etcd at %s refuses the client certificate, or wants one (cert and key): %s", where, after(message, "remote error: ")), err, true}
-	case !a.TLS && strings.Contains(message, "error reading server preface"):
-		return &storeError{fmt.Sprintf("etcd at %s cannot be reached, or wants TLS (etcds:// or cacert): %s", where, reason(message)), err, false}
+	case text != "":
 	case errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded:
-		return &storeError{fmt.Sprintf("etcd at %s does not answer in time", where), err, false}
+		text = "does not answer in time"
 	case status.Code(err) == codes.Unavailable:
-		return &storeError{fmt.Sprintf("etcd at %s cannot be reached: %s", where, reason(message)), err, false}
+		text = "cannot be reached: " + reason(message)
+	default:
+		text = "fails: " + reason(message)
 	}
-	return &storeError{fmt.Sprintf("etcd at %s: %s", where, reason(message)), err, false}
+	return &storeError{fmt.Sprintf("etcd at %s %s", strings.Join(a.Endpoints, ", "), text), err, final}
 }
 
-// after returns s from the last mark on, without the quotes that gRPC wraps around causes.
-func after(s, mark string) string {
-	if i := strings.LastIndex(s, mark); i >= 0 {
-		s = s[i+len(mark):]
+// explainConnection says what etcd does, going by the text of gRPC's error, if that is about certificates or TLS; final, if trying again
+// is of no use.
+func explainConnection(message string, overTLS bool) (text string, final bool) {
+	has := func(s string) bool { return strings.Contains(message, s) }
+	switch {
+	case has("x509: ") || has("tls: failed to verify"):
+		return "has a certificate that is not to be trusted: " + untrusted(message), true
+	case has("remote error: tls: "):
+		return "refuses the client certificate, or wants one (cert and key): " + after(message, "remote error: "), true
+	case has("handshake failed"):
+		return "breaks off the TLS handshake (if it runs without TLS, use etcd:// without cacert, cert and key): " + reason(message), false
+	case overTLS && (has("error reading server preface") || has("broken pipe")):
+		return "closes the connection: perhaps it refuses the client certificate, or wants one (cert and key): " + reason(message), false
+	case !overTLS && has("error reading server preface"):
+		return "cannot be reached, or wants TLS (etcds:// or cacert): " + reason(message), false
 	}
-	return strings.Trim(s, `"\ `)
+	return "", false
 }
 
 // untrusted returns the first cause of a certificate's refusal, without Go's guesses at why.
@@ -90,6 +103,14 @@ func untrusted(message string) string {
 	}
 	message, _, _ = strings.Cut(message, " (possibly because of")
 	return strings.Trim(message, `"\ `)
+}
+
+// after returns s from the last mark on, without the quotes that gRPC wraps around causes.
+func after(s, mark string) string {
+	if i := strings.LastIndex(s, mark); i >= 0 {
+		s = s[i+len(mark):]
+	}
+	return strings.Trim(s, `"\ `)
 }
 
 // reason returns the innermost cause of gRPC's "last connection error: connection error: desc = …".

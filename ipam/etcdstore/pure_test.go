@@ -100,6 +100,7 @@ func TestClock(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	at := Address{Endpoints: []string{"a:1", "b:2"}}
+	const dialing = `last connection error: connection error: desc = "transport: `
 	tests := []struct {
 		name  string
 		err   error
@@ -110,16 +111,20 @@ func TestExplain(t *testing.T) {
 		{"no majority", rpctypes.ErrNoLeader, "etcd has no leader: most of its members are down or cut off", false},
 		{"compacted", rpctypes.ErrGRPCCompacted, "etcd has compacted away", false},
 		{"no answer", context.DeadlineExceeded, "etcd at a:1, b:2 does not answer in time", false},
-		{"refused", status.Error(codes.Unavailable, `last connection error: connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:1: connect: connection refused"`),
+		{"refused", status.Error(codes.Unavailable, dialing+`Error while dialing: dial tcp 10.0.0.1:1: connect: connection refused"`),
 			"etcd at a:1, b:2 cannot be reached: dial tcp 10.0.0.1:1: connect: connection refused", false},
-		{"expired", status.Error(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate has expired or is not yet valid"`),
-			"the certificate of etcd at a:1, b:2 is not to be trusted: certificate has expired or is not yet valid", true},
-		{"something else", errors.New("boom"), "etcd at a:1, b:2: boom", false},
+		{"expired", status.Error(codes.Unavailable, dialing+`authentication handshake failed: tls: failed to verify certificate: `+
+			`x509: certificate has expired or is not yet valid"`),
+			"etcd at a:1, b:2 has a certificate that is not to be trusted: certificate has expired or is not yet valid", true},
+		{"something else", errors.New("boom"), "etcd at a:1, b:2 fails: boom", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := explain(tt.err, at)
-			if !errors.Is(got, ipam.ErrNoStore) || !errors.Is(got, tt.err) || !strings.HasPrefix(got.Error(), "no block store: "+tt.want) || got.final != tt.final {
+			if !errors.Is(got, ipam.ErrNoStore) || !errors.Is(got, tt.err) {
+				t.Errorf("explain(%v) = %v, want it to wrap ErrNoStore and the cause", tt.err, got)
+			}
+			if !strings.HasPrefix(got.Error(), "no block store: "+tt.want) || got.final != tt.final {
 				t.Errorf("explain(%v) = %v (final %v), want %q (final %v)", tt.err, got, got.final, tt.want, tt.final)
 			}
 		})

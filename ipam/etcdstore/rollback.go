@@ -64,13 +64,15 @@ func (s *Store) absorb(cluster uint64, rev, floor int64, entries []entry, count 
 	}
 }
 
-// committed takes over what was written.
-func (s *Store) committed(cluster uint64, rev, floor int64, entries []entry) {
+// committed takes over what was written. It fails if etcd turns out to have been put back: what it has granted may be somebody else's.
+func (s *Store) committed(cluster uint64, rev, floor int64, entries []entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.same(cluster, rev, floor) {
-		s.mirror.commit(entries, rev)
+	if !s.same(cluster, rev, floor) {
+		return s.loss.err()
 	}
+	s.mirror.commit(entries, rev)
+	return nil
 }
 
 // admit refuses commands after a loss, until a recovery has raised the registry's generation.
@@ -79,12 +81,15 @@ func (s *Store) admit(ctx context.Context, op registry.Op) error {
 		return nil
 	}
 	if err := s.sync(ctx); err != nil {
-		return s.explain(err)
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state, err := registry.Load(s.mirror)
 	if s.loss == nil || err == nil && state.Generation > s.loss.generation {
+		if s.loss != nil {
+			s.config.Log.Info("the registry in etcd was recovered", "generation", state.Generation)
+		}
 		s.loss = nil
 		return nil
 	}

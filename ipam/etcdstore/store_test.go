@@ -120,7 +120,8 @@ func TestOneMember(t *testing.T) {
 			t.Errorf("owner of %v = %v, want the first node", blockA, got)
 		}
 		status := s.Status()
-		if status.Engine != "etcd" || status.Role != ipam.RoleClient || status.Leader != members[0].endpoint || status.Err != nil || status.LastContact.IsZero() {
+		if status.Engine != "etcd" || status.Role != ipam.RoleClient || status.Leader != members[0].endpoint ||
+			status.Err != nil || status.LastContact.IsZero() {
 			t.Errorf("Status() = %+v, want a client of %s without error", status, members[0].endpoint)
 		}
 	}
@@ -141,7 +142,10 @@ func TestOneMember(t *testing.T) {
 // "A 3-member etcd with one member killed goes on."
 func TestMembersDie(t *testing.T) {
 	members := startEtcd(t, 3, "http")
-	s := open(t, Config{Address: address(t, members, ""), Self: nodeID(1), Init: initCommand("10.77.0.0/16"), Timeout: patience, Probe: 100 * time.Millisecond})
+	s := open(t, Config{
+		Address: address(t, members, ""), Self: nodeID(1), Init: initCommand("10.77.0.0/16"),
+		Timeout: patience, Probe: 100 * time.Millisecond,
+	})
 	as := admit(t, s)
 	blocks := []netip.Prefix{claim(t, s, as)}
 	members[0].kill()

@@ -156,11 +156,13 @@ func (a *Address) check() error {
 		return errors.New("password-file is given without a user name before @")
 	case a.User != "" && a.Password == "" && a.PasswordFile == "":
 		return fmt.Errorf("the user %q has no password: write user:password@ or the option password-file", a.User)
-	case !strings.HasPrefix(a.Prefix, "/") || len(a.Prefix) > 255 || strings.ContainsFunc(a.Prefix, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case !strings.HasPrefix(a.Prefix, "/") || len(a.Prefix) > 255 || strings.ContainsFunc(a.Prefix, notPrintable):
 		return fmt.Errorf("the prefix %q is not 1 to 255 printable characters after a slash", a.Prefix)
 	}
 	return nil
 }
+
+func notPrintable(r rune) bool { return r <= ' ' || r > '~' }
 
 // String returns a URL that ParseURL accepts, except that the password is replaced by xxxxx.
 func (a Address) String() string {

@@ -83,6 +83,7 @@ func (s *Store) observe(events []*clientv3.Event) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.revision = max(s.revision, rev)
 	if rev <= s.mirror.rev {
 		return
 	}

@@ -63,11 +63,11 @@ func (s *Store) attempt(ctx context.Context, c registry.Command) (result registr
 		if v == nil {
 			return result, false, nil
 		}
-		result, applied, err := v.propose(c, s.cfg.Timing.RPC)
+		result, applied, err := v.propose(ctx, c)
 		if err == nil {
 			s.heard(leader)
 		} else if applied {
-			err = fmt.Errorf("%w: this node stopped leading; the command may still be decided: %w", ipam.ErrNoStore,
+			err = fmt.Errorf("%w: no majority answered this node, which leads; the command may still be decided: %w", ipam.ErrNoStore,
 				cmp.Or(v.guard.failure(), err))
 		}
 		return result, applied, err

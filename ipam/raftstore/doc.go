@@ -13,7 +13,7 @@
 // minute. Who is replaced is told so when it is back, and becomes a client.
 //
 // That is a pure function (plan.go) over raft's configuration and what the servers answer to the leader's questions.
-// raft-autopilot was tried for it and does not fit: it promotes whoever is healthy and prunes whoever failed, while here most of
+// raft-autopilot does not fit: it promotes whoever is healthy and prunes whoever failed, while here most of
 // the work is what it leaves to its host: how many voters there should be, who is asked to serve, never to stop at
 // an even number, and not to give up a voter whose return may be needed for a majority. What would be left of it is the polling.
 //

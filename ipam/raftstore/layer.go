@@ -156,6 +156,15 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	t, err := l.open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	return &dialed{layer: l, server: server, conn: t, used: time.Now()}, nil
+}
+
+// open opens a stream to the log of server.
+func (l *layer) open(ctx context.Context, server serverID) (net.Conn, error) {
 	c, err := l.streams.Dial(ctx, server.node, RaftProtocol)
 	if err != nil {
 		return nil, err
@@ -170,11 +179,14 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err = t.SetWriteDeadline(time.Now().Add(preambleTimeout)); err == nil {
 		_, err = t.Write(p.append(nil))
 	}
+	if err == nil {
+		err = t.SetWriteDeadline(time.Time{})
+	}
 	if err != nil {
 		t.Close()
 		return nil, fmt.Errorf("opening a raft stream to %s: %w", short(server.node), err)
 	}
-	return t, t.SetWriteDeadline(time.Time{})
+	return t, nil
 }
 
 // Close ends all streams of the layer.

@@ -72,12 +72,12 @@ func (s *Store) lead(v *server) {
 // round does what is due. The time it takes is bounded by those of questions and changes.
 func (l *leadership) round(ctx context.Context) {
 	s := l.store
-	if s.conflict() != nil || !l.begin() {
+	if s.conflict() != nil || !l.begin(ctx) {
 		return
 	}
 	if now := time.Now(); now.Sub(l.expired) >= s.cfg.Timing.Expire {
 		l.expired = now
-		result, _, err := l.v.propose(registry.Command{Op: registry.OpExpireNodes}, s.cfg.Timing.RPC)
+		result, _, err := l.v.propose(ctx, registry.Command{Op: registry.OpExpireNodes})
 		if err != nil {
 			s.log.Debug("looking for dead nodes", "err", err)
 		}
@@ -96,7 +96,7 @@ func (l *leadership) round(ctx context.Context) {
 }
 
 // begin makes the registry if there is none yet, and reports whether there is one.
-func (l *leadership) begin() bool {
+func (l *leadership) begin(ctx context.Context) bool {
 	if !l.v.fsm.empty() {
 		return true
 	}
@@ -109,7 +109,7 @@ func (l *leadership) begin() bool {
 	}
 	c := s.cfg.Init
 	c.Op, c.Registry, c.Node = registry.OpInit, l.v.registry.ID, s.cfg.Self
-	result, _, err := l.v.propose(c, s.cfg.Timing.RPC)
+	result, _, err := l.v.propose(ctx, c)
 	if err == nil {
 		err = result.Err()
 	}

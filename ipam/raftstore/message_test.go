@@ -9,7 +9,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"meshnet/ipam/registry"
 )
@@ -192,6 +195,40 @@ func TestBadRequests(t *testing.T) {
 			if got, answer := s.answer([32]byte{99}, tt.kind, tt.body); got != tt.want {
 				t.Errorf("%s: status = %d (%q), want %d", tt.name, got, answer, tt.want)
 			}
+		}
+	})
+}
+
+// A stream that was silent for so long that its connection has ended is opened anew for the next message.
+func TestIdleStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNet(1)
+		a, b := n.node(nodeID(1)), n.node(nodeID(2))
+		l := newLayer(a, identity{ID: registry.ID{1}}, serverID{nodeID(1), 1})
+		defer l.Close()
+		listener := b.Listen(RaftProtocol)
+		c, err := l.Dial(raft.ServerAddress(serverID{nodeID(2), 2}.String()), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second after the first has ended
+			if _, err := c.Write([]byte("message")); err != nil {
+				t.Fatal(err)
+			}
+			accepted, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := readPreamble(accepted)
+			if err != nil || p.incarnation != 2 {
+				t.Fatalf("preamble = %+v, %v", p, err)
+			}
+			got := make([]byte, 7)
+			if _, err := io.ReadFull(accepted, got); err != nil || string(got) != "message" {
+				t.Errorf("read %q, %v", got, err)
+			}
+			accepted.Close()
+			time.Sleep(maxIdle)
 		}
 	})
 }

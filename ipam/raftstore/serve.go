@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -113,7 +114,9 @@ func (s *Store) answerDo(peer [32]byte, body []byte) (status, []byte, error) {
 	if v == nil {
 		return s.elsewhere()
 	}
-	result, applied, err := v.propose(command, s.cfg.Timing.RPC)
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timing.RPC)
+	defer cancel()
+	result, applied, err := v.propose(ctx, command)
 	switch {
 	case err != nil && applied:
 		return statusUnknown, []byte(err.Error()), nil

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,8 @@ const (
 	snapshotInterval  = 2 * time.Minute
 	trailingLogs      = 1024
 	logCacheSize      = 512
+
+	enqueueTimeout = 5 * time.Second // for a leader to take up a command
 )
 
 // server is this node's part in raft from start to stop.
@@ -69,11 +72,9 @@ func (s *Store) startServer(m memo, fresh bool) (*server, error) {
 		s.serverFailed(v, cause)
 	}}
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: v.layer,
-		Logger: s.raftLog,
-		// Each call has a stream of its own, which costs nothing on a QUIC connection. A pool would keep streams whose
-		// connection has ended for being idle, and votes would be asked for on them.
-		MaxPool: 0,
+		Stream:  v.layer,
+		Logger:  s.raftLog,
+		MaxPool: 2, // a stream for heartbeats and one for the rest; see dialed
 		Timeout: s.cfg.Timing.RPC,
 	})
 	inbox := newInbox(transport)
@@ -170,15 +171,26 @@ func lost(err error) bool {
 		!errors.Is(err, raft.ErrLeadershipTransferInProgress)
 }
 
-// propose has c decided here. applied says whether c was or may be applied: if it is false, nothing happened.
-func (v *server) propose(c registry.Command, timeout time.Duration) (result registry.Result, applied bool, err error) {
+// propose has c decided here, within ctx. applied says whether c was or may be applied: if it is false, nothing happened.
+func (v *server) propose(ctx context.Context, c registry.Command) (result registry.Result, applied bool, err error) {
 	c.Time = time.Now()
 	b, err := c.Append(nil)
 	if err != nil {
 		return result, false, err
 	}
+	timeout := enqueueTimeout
+	if end, ok := ctx.Deadline(); ok {
+		timeout = max(min(timeout, time.Until(end)), time.Millisecond) // 0 would mean for ever
+	}
 	future := v.raft.Apply(b, timeout)
-	if err := future.Error(); err != nil {
+	answered := make(chan error, 1)
+	go func() { answered <- future.Error() }() // ends with raft at the latest; a disk may keep it waiting
+	select {
+	case err = <-answered:
+	case <-ctx.Done():
+		return result, true, ctx.Err()
+	}
+	if err != nil {
 		return result, lost(err), err
 	}
 	switch r := future.Response().(type) {

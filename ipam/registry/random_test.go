@@ -117,9 +117,7 @@ func (s *schedule) command(n *actor) Command {
 	switch s.rand.IntN(8) {
 	case 0, 1:
 		c.Op = OpClaim
-		for _, b := range slices.SortedFunc(maps.Keys(n.blocks), comparePrefix) {
-			c.Have = append(c.Have, b)
-		}
+		c.Have = slices.SortedFunc(maps.Keys(n.blocks), comparePrefix)
 	case 2:
 		c.Op, c.Addr, c.Attachment = OpClaimAddress, s.someAddr(), n.name+"/eth0"
 	case 3:

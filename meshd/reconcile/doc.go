@@ -11,5 +11,5 @@
 //     that are no more; each is freed after the grace, unless it is attached again or its interface is seen.
 //
 // What is decided from observations is in core: no goroutine, no clock. Reconciler runs it, and Linux looks at the host.
-// Duplicate attempts are harmless: a runtime that asks to detach what was freed is told that there is nothing to detach.
+// That a runtime later asks to detach what was freed does no harm: there is nothing to detach.
 package reconcile

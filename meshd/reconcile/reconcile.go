@@ -76,7 +76,7 @@ func New(c Config) *Reconciler {
 	return r
 }
 
-// Run observes and frees until ctx ends. An attachment is observed at once, and then every Interval.
+// Run observes and frees until ctx ends: at once, and then every Interval.
 func (r *Reconciler) Run(ctx context.Context) {
 	tick := time.NewTicker(r.cfg.Interval)
 	defer tick.Stop()
@@ -144,6 +144,9 @@ func (r *Reconciler) free(ctx context.Context, a ipam.Attachment) {
 		return
 	}
 	log := r.cfg.Log.With("container", a.Container, "ifname", a.IfName, "addr", b.lease.IPv6)
+	if b.lease.IPv4.IsValid() {
+		log = log.With("ipv4", b.lease.IPv4)
+	}
 	if err := r.cfg.Release(ctx, b.lease); err != nil {
 		log.Warn("cannot free the lease of a container that has gone", "err", err)
 		return

@@ -3,5 +3,5 @@
 // LXC 5.0.2 was seen to pass.
 //
 // The attachment's container ID in meshd is LXC_NAME. A start fails when the container cannot be attached; a stop never
-// does: what meshd could not be told is freed by attaching the same container again.
+// does: what meshd could not be told, it finds out itself some minutes later.
 package main

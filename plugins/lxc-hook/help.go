@@ -33,8 +33,9 @@ DESCRIPTION
     Leave lxc.net.0.hwaddr out: LXC would set it after the hook, and the container
     would not have the MAC address that meshctl leases shows.
 
-    The container gets an IPv4 address of meshd's choice, unless its configuration
-    asks for one, the same way in both:
+    The container gets an IPv4 address of meshd's choice unless one is asked for: by
+    --ipv4 in the first way, where LXC fails on an address in the configuration; in
+    the second also by
 
         lxc.net.0.ipv4.address = 10.77.0.9/16
 
@@ -55,8 +56,8 @@ ERRORS
     waits, to the system's log (journalctl -t lxc-hook), and to the container's log
     at level DEBUG (lxc-start -l DEBUG -o FILE).
 
-    A container always stops, even when meshd is not reachable; its lease then stays
-    until the container is started and stopped again, or meshctl detach.
+    A container always stops, even when meshd is not reachable; its lease is then
+    freed some minutes after meshd sees that the container has gone.
     At a reboot of the container lxc.hook.post-stop keeps the lease.
 
 EXIT STATUS

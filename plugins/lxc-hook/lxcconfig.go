@@ -18,30 +18,27 @@ type nic struct {
 	ipv4       netip.Prefix // the first ipv4.address; the zero Prefix if there is none
 }
 
-// configuredIPv4 returns the IPv4 address in the configuration at path of the interface that an event is about: the one
-// called ifname, else the only one without a name that is of the event's type. It returns the zero Prefix if there is
-// none, or the file cannot be read. Files that are included are not.
-func configuredIPv4(path string, k kind, ifname string) netip.Prefix {
+// configuredIPv4 returns the IPv4 address in the configuration at path of the veth that LXC calls ifname, else of the only
+// one to which the configuration gives no name. It returns the zero Prefix if there is none, or the file cannot be read.
+// Files that are included are not. (With lxc.net.N.type = empty, LXC 5 fails on any address.)
+func configuredIPv4(path, ifname string) netip.Prefix {
 	f, err := os.Open(path)
 	if err != nil {
 		return netip.Prefix{}
 	}
 	defer f.Close()
-	return pick(parseNICs(io.LimitReader(f, maxConfig)), k, ifname).ipv4
+	return pick(parseNICs(io.LimitReader(f, maxConfig)), ifname).ipv4
 }
 
-// pick returns the interface of an event, or an empty one.
-func pick(nics map[int]nic, k kind, ifname string) nic {
-	wanted := "empty"
-	if k == netUp {
-		wanted = "veth"
-	}
+// pick returns the veth called ifname, or the only one without a name, or an empty nic.
+func pick(nics map[int]nic, ifname string) nic {
 	var found []nic
 	for _, n := range nics {
 		switch {
-		case n.name == ifname && n.kind == wanted:
+		case n.kind != "veth":
+		case n.name == ifname:
 			return n
-		case n.name == "" && n.kind == wanted:
+		case n.name == "":
 			found = append(found, n)
 		}
 	}

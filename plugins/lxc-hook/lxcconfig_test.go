@@ -10,36 +10,33 @@ import (
 
 func TestConfiguredIPv4(t *testing.T) {
 	const veth = "lxc.net.0.type = veth\n"
-	const empty = "lxc.net.0.type = empty\n"
 	rows := []struct {
 		name   string
 		config string
-		kind   kind
 		want   string // "" for none
 	}{
-		{"nothing", "", netUp, ""},
-		{"no address", veth + "lxc.net.0.name = eth0\n", netUp, ""},
-		{"by name", veth + "lxc.net.0.name = eth0\nlxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, "10.77.0.9/16"},
-		{"the order of keys does not matter", "lxc.net.0.ipv4.address=10.77.0.9/16\nlxc.net.0.name=eth0\n" + veth, netUp, "10.77.0.9/16"},
-		{"without a name", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16", netUp, "10.77.0.9/16"},
-		{"of type empty", empty + "lxc.net.0.ipv4.address = 10.77.0.9/16\n", startHost, "10.77.0.9/16"},
-		{"of another type than the hook's", empty + "lxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, ""},
-		{"with its broadcast address", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16 10.77.255.255\n", netUp, "10.77.0.9/16"},
-		{"without a length: class A", veth + "lxc.net.0.ipv4.address = 10.77.0.9\n", netUp, "10.77.0.9/8"},
-		{"without a length: class B", veth + "lxc.net.0.ipv4.address = 172.16.0.9\n", netUp, "172.16.0.9/16"},
-		{"without a length: class C", veth + "lxc.net.0.ipv4.address = 192.168.0.9\n", netUp, "192.168.0.9/24"},
-		{"the first of two", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", netUp, "10.77.0.9/16"},
-		{"taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address =\n", netUp, ""},
-		{"all taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net =\n", netUp, ""},
+		{"nothing", "", ""},
+		{"no address", veth + "lxc.net.0.name = eth0\n", ""},
+		{"by name", veth + "lxc.net.0.name = eth0\nlxc.net.0.ipv4.address = 10.77.0.9/16\n", "10.77.0.9/16"},
+		{"the order of keys does not matter", "lxc.net.0.ipv4.address=10.77.0.9/16\nlxc.net.0.name=eth0\n" + veth, "10.77.0.9/16"},
+		{"without a name", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16", "10.77.0.9/16"},
+		{"of another type", "lxc.net.0.type = empty\nlxc.net.0.ipv4.address = 10.77.0.9/16\n", ""},
+		{"with its broadcast address", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16 10.77.255.255\n", "10.77.0.9/16"},
+		{"without a length: class A", veth + "lxc.net.0.ipv4.address = 10.77.0.9\n", "10.77.0.9/8"},
+		{"without a length: class B", veth + "lxc.net.0.ipv4.address = 172.16.0.9\n", "172.16.0.9/16"},
+		{"without a length: class C", veth + "lxc.net.0.ipv4.address = 192.168.0.9\n", "192.168.0.9/24"},
+		{"the first of two", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", "10.77.0.9/16"},
+		{"taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.0.ipv4.address =\n", ""},
+		{"all taken back", veth + "lxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net =\n", ""},
 		{"the second interface, by name", veth + "lxc.net.0.name = lan0\nlxc.net.0.ipv4.address = 192.0.2.1/24\n" +
-			"lxc.net.1.type = veth\nlxc.net.1.name = eth0\nlxc.net.1.ipv4.address = 10.77.0.9/16\n", netUp, "10.77.0.9/16"},
-		{"another name", veth + "lxc.net.0.name = lan0\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", netUp, ""},
-		{"two without a name", veth + "lxc.net.0.ipv4.address = 192.0.2.1/24\nlxc.net.1.type = veth\n", netUp, ""},
-		{"a comment", veth + "# lxc.net.0.ipv4.address = 10.77.0.9/16\n", netUp, ""},
-		{"quotation marks", "lxc.net.0.type = 'veth'\nlxc.net.0.ipv4.address = \"10.77.0.9/16\"\n", netUp, "10.77.0.9/16"},
-		{"spaces", "  lxc.net.0.type =veth  \n\tlxc.net.0.ipv4.address  =  10.77.0.9/16\r\n", netUp, "10.77.0.9/16"},
-		{"IPv6 does not count", veth + "lxc.net.0.ipv4.address = fd00::1/64\n", netUp, ""},
-		{"nonsense", veth + "lxc.net.0.ipv4.address = web\nlxc.net.x.type = veth\nlxc.net.-1.type = veth\nlxc.net.0\n=\n", netUp, ""},
+			"lxc.net.1.type = veth\nlxc.net.1.name = eth0\nlxc.net.1.ipv4.address = 10.77.0.9/16\n", "10.77.0.9/16"},
+		{"another name", veth + "lxc.net.0.name = lan0\nlxc.net.0.ipv4.address = 192.0.2.1/24\n", ""},
+		{"two without a name", veth + "lxc.net.0.ipv4.address = 192.0.2.1/24\nlxc.net.1.type = veth\n", ""},
+		{"a comment", veth + "# lxc.net.0.ipv4.address = 10.77.0.9/16\n", ""},
+		{"quotation marks", "lxc.net.0.type = 'veth'\nlxc.net.0.ipv4.address = \"10.77.0.9/16\"\n", "10.77.0.9/16"},
+		{"spaces", "  lxc.net.0.type =veth  \n\tlxc.net.0.ipv4.address  =  10.77.0.9/16\r\n", "10.77.0.9/16"},
+		{"IPv6 does not count", veth + "lxc.net.0.ipv4.address = fd00::1/64\n", ""},
+		{"nonsense", veth + "lxc.net.0.ipv4.address = web\nlxc.net.x.type = veth\nlxc.net.-1.type = veth\nlxc.net.0\n=\n", ""},
 	}
 	for _, row := range rows {
 		path := filepath.Join(t.TempDir(), "config")
@@ -50,12 +47,12 @@ func TestConfiguredIPv4(t *testing.T) {
 		if row.want != "" {
 			want = netip.MustParsePrefix(row.want)
 		}
-		if got := configuredIPv4(path, row.kind, "eth0"); got != want {
+		if got := configuredIPv4(path, "eth0"); got != want {
 			t.Errorf("%s: configuredIPv4 = %v, want %v", row.name, got, want)
 		}
 	}
 	for _, path := range []string{"", "/nonexistent/config", t.TempDir()} {
-		if got := configuredIPv4(path, netUp, "eth0"); got.IsValid() {
+		if got := configuredIPv4(path, "eth0"); got.IsValid() {
 			t.Errorf("configuredIPv4(%q) = %v, want none", path, got)
 		}
 	}

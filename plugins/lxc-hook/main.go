@@ -124,15 +124,18 @@ func run(o options, e event) error {
 	return nil
 }
 
-// chooseIPv4 puts into a request the address that is asked for: by the hook's option, which goes first, or in the
-// container's configuration. Of a veth, LXC sets the latter itself.
+// chooseIPv4 puts into a request the address that is asked for: by the hook's option, which goes first, or, for a veth that
+// LXC makes, in the container's configuration. LXC sets the latter itself.
 func (o options) chooseIPv4(e event, r *attach.Request) {
 	r.IPv4 = o.ipv4
-	configured := configuredIPv4(e.config, e.kind, o.ifname)
+	if e.kind != netUp {
+		return
+	}
+	configured := configuredIPv4(e.config, o.ifname)
 	if r.IPv4 == "" && configured.IsValid() {
 		r.IPv4 = configured.Addr().String()
 	}
-	if e.kind == netUp && r.IPv4 == configured.Addr().String() {
+	if r.IPv4 == configured.Addr().String() {
 		r.RuntimeIPv4 = configured
 	}
 }

@@ -131,7 +131,7 @@ func TestRun(t *testing.T) {
 // Which address is asked for, and which of them LXC sets itself.
 func TestChooseIPv4(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
-	text := "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/16\nlxc.net.1.type = empty\nlxc.net.1.ipv4.address = 10.77.0.8/16\n"
+	text := "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/16\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,8 @@ func TestChooseIPv4(t *testing.T) {
 		runtime string
 	}{
 		{"up", "", event{kind: netUp, config: path}, "10.77.0.9", "10.77.0.9/16"},
-		{"start-host", "", event{kind: startHost, config: path}, "10.77.0.8", ""},
+		{"start-host", "", event{kind: startHost, config: path}, "", ""},
+		{"start-host with the option", "10.77.0.7", event{kind: startHost, config: path}, "10.77.0.7", ""},
 		{"the option goes first", "10.77.0.7", event{kind: netUp, config: path}, "10.77.0.7", ""},
 		{"both say the same", "10.77.0.9", event{kind: netUp, config: path}, "10.77.0.9", "10.77.0.9/16"},
 		{"none", api.NoIPv4, event{kind: netUp, config: path}, api.NoIPv4, ""},
@@ -162,16 +163,12 @@ func TestChooseIPv4(t *testing.T) {
 	}
 }
 
-// In the first way, the hook sets the address of the container's configuration.
-func TestRunConfiguredIPv4(t *testing.T) {
+// The hook sets the address of its option.
+func TestRunIPv4(t *testing.T) {
 	meshdtest.Host(t)
-	path := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(path, []byte("lxc.net.0.type = empty\nlxc.net.0.ipv4.address = 10.77.3.9/16\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o := options{socket: meshdtest.Start(t, meshdtest.New()), ifname: "eth0"}
+	o := options{socket: meshdtest.Start(t, meshdtest.New()), ifname: "eth0", ipv4: "10.77.3.9"}
 	pid := startInit(t)
-	if err := run(o, event{kind: startHost, container: "c1", pid: pid, config: path}); err != nil {
+	if err := run(o, event{kind: startHost, container: "c1", pid: pid}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", pid), "ip", "-4", "-br", "addr", "show", "eth0").CombinedOutput()
