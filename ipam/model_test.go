@@ -78,6 +78,7 @@ type modelNode struct {
 	// this machine is the node and not a stale copy of it.
 	starts   map[uint64]bool
 	told     map[Attachment]Lease // what attachments were told and use
+	ended    uint64               // the epoch that this process was told has ended
 	jumped   time.Time            // when its clock was last set forward, in true time
 	snapshot *modelNode           // an earlier state of disk and attachments
 }
@@ -241,6 +242,9 @@ func (n *modelNode) Do(_ context.Context, c registry.Command) (registry.Result, 
 	if fate < 30 {
 		r = w.apply(c)
 	}
+	if r.Code == registry.Fenced || r.Code == registry.Superseded {
+		n.ended = c.Epoch
+	}
 	if fate > 95 {
 		w.late = append(w.late, c) // a repeat is under way
 	}
@@ -271,6 +275,7 @@ func (n *modelNode) start() {
 		}
 	}
 	w.instances++
+	n.ended = 0
 	n.starts[w.instances] = true
 	n.m = NewManager(ManagerConfig{Store: n.store, Blocks: n, Node: n.id, Name: n.name, Instance: w.instances,
 		Carve: n.askOwner, Now: n.clock})
@@ -464,6 +469,9 @@ func (w *world) checkWorld() {
 	for _, n := range w.nodes {
 		for _, wrong := range n.store.held.check() {
 			w.fatalf("%s: %s", n.name, wrong)
+		}
+		if n.ended != 0 && n.ended == n.store.held.v4.terms.Epoch && !n.store.refused(n.clock()) {
+			w.fatalf("%s was told that epoch %d has ended and goes on leasing under it", n.name, n.ended)
 		}
 		rightful := n.rightful(s)
 		for a, told := range n.told {

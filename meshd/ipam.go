@@ -270,14 +270,15 @@ func (d *daemon) Recover(ctx context.Context, name string) (api.Recovered, error
 	if err != nil {
 		return api.Recovered{}, err
 	}
-	r, ok := blocks.(recoverer)
-	if !ok {
-		return api.Recovered{}, api.Errorf(api.Invalid, "the registry of network %s is in etcd: restore that", s.Name)
-	}
 	up := peerStates(n)
 	voters := blocks.Status().Voters
-	if err := r.Recover(ctx); err != nil {
-		return api.Recovered{}, api.Errorf(api.Conflict, "%w", err)
+	if r, ok := blocks.(recoverer); !ok {
+		err = d.recoverRestored(ctx, s.Name, blocks)
+	} else if err = r.Recover(ctx); err != nil {
+		err = api.Errorf(api.Conflict, "%w", err)
+	}
+	if err != nil {
+		return api.Recovered{}, err
 	}
 	recovered := api.Recovered{}
 	for _, p := range n.Peers() {
@@ -288,6 +289,17 @@ func (d *daemon) Recover(ctx context.Context, name string) (api.Recovered, error
 	err = manager.Refresh(ctx)
 	recovered.Generation = manager.Report().Generation
 	return recovered, err
+}
+
+// recoverRestored begins a new generation of a registry in etcd, which was put back to a backup: before anything new is given
+// out, all hosts have to say what they own.
+func (d *daemon) recoverRestored(ctx context.Context, network string, blocks ipam.BlockStore) error {
+	state, err := blocks.View(ctx)
+	if err != nil {
+		return api.Errorf(api.Unavailable, "%w", err)
+	}
+	_, err = d.do(ctx, network, registry.Command{Op: registry.OpRecover, Generation: state.Generation + 1})
+	return err
 }
 
 // Adopt implements api.Backend.

@@ -211,8 +211,14 @@ func TestLostAnswer(t *testing.T) {
 			}
 		}
 	}()
-	done := make(chan netip.Prefix, 1)
-	go func() { done <- claim(t, s, as) }()
+	var r registry.Result
+	done := make(chan error, 1)
+	go func() {
+		as.Op = registry.OpClaim
+		var err error
+		r, err = s.Do(t.Context(), as)
+		done <- err
+	}()
 	if err := <-heal; err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +231,10 @@ func TestLostAnswer(t *testing.T) {
 		behind.cut = false
 		return nil
 	})
-	block := <-done
+	if err := <-done; err != nil || len(r.Blocks) != 1 {
+		t.Fatalf("Claim whose answer got lost = %v, %v, want one block", r.Err(), err)
+	}
+	block := r.Blocks[0].Block
 	got, err := operator.Get(t.Context(), mark)
 	if err != nil || got.Kvs[0].Version != 2 {
 		t.Errorf("transactions of the node that count = %d, %v, want 2: one admission, one claim", got.Kvs[0].Version, err)

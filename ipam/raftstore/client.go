@@ -63,6 +63,9 @@ func (s *Store) attempt(ctx context.Context, c registry.Command) (result registr
 		if v == nil {
 			return result, false, nil
 		}
+		if v.fsm.empty() {
+			return result, false, s.unmadeBecause()
+		}
 		result, applied, err := v.propose(ctx, c)
 		if err == nil {
 			s.heard(leader)
@@ -310,6 +313,9 @@ func (s *Store) noStore(last error) error {
 		why = fmt.Sprintf("the voters (%s) have not agreed on one", strings.Join(voters, ", "))
 	}
 	err := fmt.Errorf("%w: %s: %s", ipam.ErrNoStore, since, why)
+	if leader, ok := s.leader(); ok {
+		err = fmt.Errorf("%w: the leader %s has not decided", ipam.ErrNoStore, s.name(leader))
+	}
 	for _, cause := range []error{failure, last} {
 		if cause != nil {
 			err = fmt.Errorf("%w; %w", err, cause)

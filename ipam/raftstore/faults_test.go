@@ -251,6 +251,26 @@ func TestTermCannotBeSaved(t *testing.T) {
 	})
 }
 
+// A registry that cannot be made: a command says why.
+func TestCannotBeMade(t *testing.T) {
+	inBubble(t, []int{1}, func(t *testing.T, c *cluster) {
+		c.disks[1] = new(memDisk)
+		config := c.config(1)
+		config.Init.Pools = append(config.Init.Pools, config.Init.Pools[0]) // overlap
+		s, err := open(config, c.disks[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.stores[1] = s
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err = c.claim(ctx, 1)
+		if !errors.Is(err, ipam.ErrNoStore) || !errors.Is(err, registry.ErrInvalid) {
+			t.Errorf("claim error = %v, want ErrNoStore because of ErrInvalid", err)
+		}
+	})
+}
+
 // The real disk: what was written is there again; each fault says what it is and what to do.
 func TestOSDisk(t *testing.T) {
 	log := hclog.NewNullLogger()

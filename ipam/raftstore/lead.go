@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -114,7 +115,14 @@ func (l *leadership) begin(ctx context.Context) bool {
 		err = result.Err()
 	}
 	if err != nil {
-		s.log.Error("cannot make the IPv4 registry", "err", err)
+		err = fmt.Errorf("making the registry: %w", err)
+		s.mu.Lock()
+		known := s.unmade != nil && s.unmade.Error() == err.Error()
+		s.unmade = err
+		s.mu.Unlock()
+		if !known {
+			s.log.Error("cannot make the IPv4 registry", "err", err)
+		}
 		return false
 	}
 	s.log.Info("made the IPv4 registry", "registry", l.v.registry.ID)

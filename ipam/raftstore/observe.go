@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -147,6 +148,13 @@ func (s *Store) missed(leader [32]byte) {
 	if s.trouble.IsZero() {
 		s.trouble = time.Now()
 	}
+}
+
+// unmadeBecause returns why this node leads a registry that has not been made.
+func (s *Store) unmadeBecause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.unmade, errUnmade)
 }
 
 // leaderless reports whether no leader is known, and for how long.

@@ -92,7 +92,7 @@ func (s *Store) leads(asked identity) *server {
 	if v == nil || asked.known() && asked != v.registry || s.conflict() != nil {
 		return nil
 	}
-	if leader, ok := v.leader(); !ok || leader != s.cfg.Self {
+	if leader, ok := v.leader(); !ok || leader != s.cfg.Self || v.fsm.empty() {
 		return nil
 	}
 	return v

@@ -45,6 +45,7 @@ type Store struct {
 	server   *server // nil: a client
 	failure  error   // why there is no server though there should be
 	retryAt  time.Time
+	unmade   error                 // why the registry could not be made; nil if nobody knows
 	hint     standing              // the newest that others said of our registry
 	contact  time.Time             // the leader's last answer
 	trouble  time.Time             // since when no leader answers; zero: it did last time
@@ -228,6 +229,9 @@ func (s *Store) serverFailed(v *server, cause error) {
 	s.failed(fmt.Errorf("writing %s: %w", v.guard.path, cause))
 	s.signal()
 }
+
+// errUnmade means that a new leader has not made the registry, or has not read it.
+var errUnmade = errors.New("the registry is being made or read")
 
 // errNoData means that a server's raft data has vanished.
 var errNoData = errors.New("the raft data has vanished")

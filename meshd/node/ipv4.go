@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"time"
@@ -89,6 +90,40 @@ func (n *Node) lostIPv4(lost []ipam.Lease) {
 		n.Warn("lost "+l.IPv4.String(), "container "+l.Attachment.String()+" has the address "+l.IPv4.String()+", which is not this "+
 			"host's any more and may be given to another container: restart it")
 	}
+}
+
+// expireInterval is how often somebody has a registry in etcd look for nodes that have been silent for too long. The registry
+// counts no longer step of time than registry.MaxStep.
+const expireInterval = registry.MaxStep / 2
+
+// expire does so while this node is the alive member of the lowest ID. In a registry of our own the leader does it.
+func (n *Node) expire(ctx context.Context) {
+	ticker := time.NewTicker(expireInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if n.blocks.Status().Engine != "etcd" || !n.lowest() {
+			continue
+		}
+		if _, err := n.blocks.Do(ctx, registry.Command{Op: registry.OpExpireNodes}); err != nil && ctx.Err() == nil {
+			n.log.Warn("looking for nodes that are gone failed", "err", err)
+		}
+	}
+}
+
+// lowest reports whether no alive member has a lower ID.
+func (n *Node) lowest() bool {
+	self := n.ID()
+	for _, m := range n.control.Members() {
+		if m.Alive() && bytes.Compare(m.ID[:], self[:]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckLeases proves the invariants of this node's leases and returns one sentence for each violation.

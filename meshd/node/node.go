@@ -123,6 +123,7 @@ func (n *Node) Run(ctx context.Context) error {
 		l := n.control.Listen(protoCarve)
 		wg.Go(func() { n.serveCarve(ctx, l) })
 		wg.Go(func() { n.manager.Run(ctx) })
+		wg.Go(func() { n.expire(ctx) })
 	}
 	n.loop(ctx)
 	var blocks error

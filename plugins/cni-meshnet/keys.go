@@ -14,7 +14,7 @@ import (
 // (SPEC.md, "Configuration format") and this plugin need not act on.
 func known(key string) bool {
 	switch key {
-	case "network", "socket", "mtu":
+	case "network", "socket", "mtu", "ipv4":
 		return true
 	case "cniVersion", "cniVersions", "name", "disableCheck", "disableGC", "loadOnlyInlinedPlugins": // of the network
 		return true
@@ -38,7 +38,7 @@ func checkKeys(stdin []byte) error {
 			continue
 		}
 		if !known(key) {
-			return fmt.Errorf("unknown key %.40q; those of this plugin are network, socket and mtu", key)
+			return fmt.Errorf("unknown key %.40q; those of this plugin are network, socket, mtu and ipv4", key)
 		}
 	}
 	return nil

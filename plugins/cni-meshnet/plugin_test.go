@@ -192,7 +192,7 @@ func TestErrors(t *testing.T) {
 		{"dns of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("dns", []any{}) },
 			types.ErrDecodingFailure, "; dns must be an object, not: array"},
 		{"unknown key", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("netwrk", "homes") },
-			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are network, socket and mtu`},
+			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are network, socket, mtu and ipv4`},
 		{"unknown key", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("Network", "homes") },
 			types.ErrInvalidNetworkConfig, `unknown key "Network"`},
 		{"a whole list", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("plugins", []any{}) },
@@ -274,7 +274,7 @@ func TestKeysOfTheSpecification(t *testing.T) {
 	r := start(t, meshdtest.New(), "1.1.0")
 	for key, value := range map[string]any{
 		"ipMasq": true, "dns": map[string]any{"nameservers": []any{"192.0.2.53"}}, "capabilities": map[string]any{"mac": true},
-		"runtimeConfig": map[string]any{"mac": "x"}, "args": map[string]any{"cni": 1}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
+		"runtimeConfig": map[string]any{"mac": "x"}, "args": map[string]any{"cni": map[string]any{}}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
 		"cniVersions": []any{"1.1.0"}, "disableCheck": true, "disableGC": true, "loadOnlyInlinedPlugins": true,
 	} {
 		r = r.set(key, value)

@@ -95,8 +95,8 @@ func wantCiphertext(t *testing.T, seen *lab.Capture, containers ...*lab.Containe
 	}
 	secrets := map[string][]byte{"the payload of a ping": lab.Plaintext(), "the network's name": []byte("mesh\x00")}
 	for _, c := range containers {
-		addr := c.Addr().As16()
-		secrets["the address of "+c.Name] = addr[:]
+		secrets["the IPv6 address of "+c.Name] = c.Addr().AsSlice()
+		secrets["the IPv4 address of "+c.Name+" in text"] = []byte(c.IPv4().String()) // four bytes are found by chance
 		secrets["the name of "+c.Name+" in JSON"] = []byte(`"` + c.Name + `"`)
 	}
 	for what, secret := range secrets {

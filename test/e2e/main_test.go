@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,25 +103,29 @@ func lists(t *testing.T, hosts []*lab.Host, containers ...*lab.Container) {
 	t.Helper()
 	want := map[string]string{}
 	for _, c := range containers {
-		want[c.Host.Name+"/"+c.Name] = c.Addr().String()
+		want[c.Host.Name+"/"+c.Name] = fmt.Sprint(c.Addrs())
 	}
 	for _, h := range hosts {
 		var got map[string]string
 		h.Until(fmt.Sprintf("lists %v", want), func() bool {
 			got = map[string]string{}
 			for _, l := range leases(h) {
-				for _, a := range l.Addresses {
-					got[l.Node+"/"+l.Container] = a.String()
-				}
+				slices.SortFunc(l.Addresses, netip.Addr.Compare)
+				got[l.Node+"/"+l.Container] = fmt.Sprint(l.Addresses)
 			}
 			return fmt.Sprint(got) == fmt.Sprint(want)
 		}, func() string { return fmt.Sprintf("it lists %v", got) })
 	}
 }
 
-// allReach pings from each container to each other.
+// allReach pings from each container to each other, over IPv4 and over IPv6.
 func allReach(t *testing.T, containers ...*lab.Container) {
 	t.Helper()
+	for _, c := range containers {
+		if got := c.Addrs(); len(got) != 2 || !got[0].Is4() || !got[1].Is6() {
+			t.Errorf("addresses of %s/%s = %v, want one of IPv4 and one of IPv6", c.Host.Name, c.Name, got)
+		}
+	}
 	for _, from := range containers {
 		for _, to := range containers {
 			if from != to {

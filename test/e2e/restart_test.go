@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestHostReboot(t *testing.T) {
 	mesh(t, "mesh", a, b)
 	web, db := a.LXC(lab.LXC{Name: "web"}), b.LXC(lab.LXC{Name: "db"})
 	web.Reaches(db, waitMesh)
-	addr := db.Addr()
+	addrs := fmt.Sprint(db.Addrs())
 
 	b.Reboot()
 	b.StartMeshd()
@@ -67,8 +68,8 @@ func TestHostReboot(t *testing.T) {
 		return len(s.Networks) == 1 && s.Networks[0].Name == "mesh" && s.Networks[0].State == api.NetworkUp
 	}, func() string { return b.Output("meshctl", "status") })
 	db = b.LXC(lab.LXC{Name: "db"})
-	if got := db.Addr(); got != addr {
-		t.Errorf("address of db after the reboot = %v, was %v", got, addr)
+	if got := fmt.Sprint(db.Addrs()); got != addrs {
+		t.Errorf("addresses of db after the reboot = %v, were %v", got, addrs)
 	}
 	web.Reaches(db, waitMesh)
 	db.Reaches(web, waitMesh)
@@ -81,13 +82,13 @@ func TestContainerRestartKeepsAddress(t *testing.T) {
 	l := newLab(t)
 	a := l.Hosts("a")[0]
 	mesh(t, "mesh", a)
-	addr := a.LXC(lab.LXC{Name: "web"}).Addr()
+	addrs := fmt.Sprint(a.LXC(lab.LXC{Name: "web"}).Addrs())
 	a.StopLXC("web")
 	a.Until("the stopped container is detached", func() bool { return len(leases(a)) == 0 }, func() string {
 		return a.Output("meshctl", "leases")
 	})
-	if got := a.LXC(lab.LXC{Name: "web"}).Addr(); got != addr {
-		t.Errorf("address after the restart of web = %v, was %v", got, addr)
+	if got := fmt.Sprint(a.LXC(lab.LXC{Name: "web"}).Addrs()); got != addrs {
+		t.Errorf("addresses after the restart of web = %v, were %v", got, addrs)
 	}
 }
 

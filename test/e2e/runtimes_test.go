@@ -74,14 +74,14 @@ func TestEveryCNIVersion(t *testing.T) {
 		if first == nil {
 			first = c
 		}
-		addr := c.Addr()
+		addrs := fmt.Sprint(c.Addrs())
 		for _, command := range []string{"check", "del", "del", "add"} {
 			if r := a.TryCNI(command, name, name); r.Code != 0 {
 				t.Errorf("cnitool %s with version %s: exit %d: %s", command, version, r.Code, r.Stdout+r.Stderr)
 			}
 		}
-		if got := c.Addr(); got != addr {
-			t.Errorf("address after del and add = %v, was %v", got, addr)
+		if got := fmt.Sprint(c.Addrs()); got != addrs {
+			t.Errorf("addresses after del and add = %v, were %v", got, addrs)
 		}
 		if c != first {
 			c.Reaches(first, waitMesh)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,12 +30,19 @@ func TestBigPacketsAndTCP(t *testing.T) {
 			t.Errorf("%d bytes of payload: %v", size, err)
 		}
 	}
-	for _, pair := range [][2]*lab.Container{{web, db}, {db, web}} {
-		rate, err := transfer(pair[0], pair[1], 32<<20)
-		if err != nil {
-			t.Errorf("TCP from %s to %s: %v", pair[0].Name, pair[1].Name, err)
+	for _, size := range []int{8, 1452, 1472, 1473, 16000} { // 1472 + ICMP 8 + IPv4 20 = 1500
+		if _, err := web.Ping(db.IPv4(), size); err != nil {
+			t.Errorf("%d bytes of payload: %v", size, err)
 		}
-		t.Logf("TCP from %s to %s: %.0f Mbit/s", pair[0].Name, pair[1].Name, rate/1e6)
+	}
+	for _, pair := range [][2]*lab.Container{{web, db}, {db, web}} {
+		for _, addr := range pair[1].Addrs() {
+			rate, err := transfer(pair[0], pair[1], addr, 16<<20)
+			if err != nil {
+				t.Errorf("TCP from %s to %s, %v: %v", pair[0].Name, pair[1].Name, addr, err)
+			}
+			t.Logf("TCP from %s to %s, %v: %.0f Mbit/s", pair[0].Name, pair[1].Name, addr, rate/1e6)
+		}
 	}
 }
 
@@ -59,14 +67,14 @@ func TestLossyUnderlay(t *testing.T) {
 	mesh(t, "mesh", hosts...)
 	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
 	web.Reaches(db, waitMesh)
-	if _, err := transfer(web, db, 1<<20); err != nil {
+	if _, err := transfer(web, db, db.IPv4(), 1<<20); err != nil {
 		t.Errorf("TCP under 5 %% loss: %v", err)
 	}
 }
 
-// transfer sends n random bytes over TCP, checks that they arrive, and returns bits per second.
-func transfer(from, to *lab.Container, n int64) (rate float64, err error) {
-	ln, err := to.Listen()
+// transfer sends n random bytes over TCP to addr, which is one of to's, checks that they arrive, and returns bits per second.
+func transfer(from, to *lab.Container, addr netip.Addr, n int64) (rate float64, err error) {
+	ln, err := to.Listen(addr)
 	if err != nil {
 		return 0, err
 	}

@@ -47,13 +47,7 @@ func Container(t *testing.T) (path string, remove func()) {
 	t.Helper()
 	made := make(chan string)
 	end, ended := make(chan struct{}), make(chan struct{})
-	var hold func()
-	hold = func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		if unix.Gettid() == os.Getpid() {
-			go hold() // on another: the process's first thread does not end (mexit, runtime/proc.go)
-			return
-		}
+	go onOtherThread(func() {
 		defer close(ended)
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			made <- ""
@@ -61,8 +55,7 @@ func Container(t *testing.T) (path string, remove func()) {
 		}
 		made <- fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		<-end
-	}
-	go hold()
+	})
 	path = <-made
 	if path == "" {
 		t.Fatal("cannot make a network namespace")
@@ -83,4 +76,22 @@ func Container(t *testing.T) (path string, remove func()) {
 	}
 	t.Cleanup(remove)
 	return path, remove
+}
+
+// onOtherThread runs f on a thread that ends with it: locked for good, and not the process's first, which the runtime
+// keeps.
+func onOtherThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() { // on another thread, as this one stays locked meanwhile
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }

@@ -60,6 +60,7 @@ func play(s *stage, bin string) {
 	p.network()
 	p.containers()
 	p.third()
+	p.blocks()
 	p.pairs()
 	p.ciphertext()
 	p.crash()

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -67,7 +68,9 @@ func (p *cast) containers() {
 	p.db = p.b.NetNS("db")
 
 	p.web.Reaches(p.db, patience)
-	p.run(p.a, p.web.Enter("ping", "-c", "3", "-i", "0.2", p.db.Addr().String())...)
+	for _, addr := range p.db.Addrs() {
+		p.run(p.a, p.web.Enter("ping", "-c", "1", addr.String())...)
+	}
 }
 
 func (p *cast) third() {
@@ -95,6 +98,28 @@ func (p *cast) third() {
 	p.say("   (A container goes by the ID that its runtime gives it: cnitool made up one for db.)")
 }
 
+func (p *cast) blocks() {
+	p.act("No two containers ever share an IPv4 address: each host leases from blocks of its own, without asking anybody")
+	p.c.Until("`meshctl ipam show` lists a block of each host", func() bool { return owners(p.c) == 3 }, func() string {
+		return p.c.Output("meshctl", "ipam", "show")
+	})
+	p.run(p.c, "meshctl", "ipam", "show")
+	p.run(p.c, "meshctl", "ipam", "check")
+}
+
+// owners counts the hosts that own a block.
+func owners(h *lab.Host) int {
+	var list api.IPAMList
+	h.JSON(&list, "meshctl", "ipam", "show", "--json")
+	found := make(map[string]bool)
+	for _, n := range list.IPAM {
+		for _, b := range n.Blocks {
+			found[b.Node] = true
+		}
+	}
+	return len(found)
+}
+
 // up counts the peers with a session in what `meshctl peers --json` prints.
 func up(peers string) (n int) {
 	var list api.PeerList
@@ -110,30 +135,38 @@ func up(peers string) (n int) {
 }
 
 func (p *cast) pairs() {
-	p.act("Every container reaches every other (round trip of the best of three pings, ms)")
+	p.act("Every container reaches every other (best round trip of three pings over IPv4 and over IPv6, ms)")
 	all := []*lab.Container{p.web, p.db, p.cache}
 	line := fmt.Sprintf("   %8s", "")
 	for _, to := range all {
-		line += fmt.Sprintf("%8s", to.Name)
+		line += fmt.Sprintf("%14s", to.Name)
 	}
 	p.say("%s", line)
 	for _, from := range all {
 		line := fmt.Sprintf("   %8s", from.Name)
 		for _, to := range all {
 			if from == to {
-				line += fmt.Sprintf("%8s", "·")
+				line += fmt.Sprintf("%14s", "·  ·  ")
 				continue
 			}
-			best := from.Reaches(to, patience)
-			for range 2 {
-				if rtt, err := from.Ping(to.Addr(), 56); err == nil {
-					best = min(best, rtt)
-				}
-			}
-			line += fmt.Sprintf("%8.2f", float64(best.Microseconds())/1000)
+			from.Reaches(to, patience)
+			line += fmt.Sprintf("%8.2f%6.2f", p.best(from, to.IPv4()), p.best(from, to.Addr()))
 		}
 		p.say("%s", line)
 	}
+}
+
+// best returns the shortest round trip of three, in milliseconds.
+func (p *cast) best(from *lab.Container, to netip.Addr) float64 {
+	best := patience
+	for range 3 {
+		rtt, err := from.Ping(to, 56)
+		if err != nil {
+			p.Fatalf("%v", err)
+		}
+		best = min(best, rtt)
+	}
+	return float64(best.Microseconds()) / 1000
 }
 
 func (p *cast) ciphertext() {
@@ -164,16 +197,16 @@ func (p *cast) ciphertext() {
 	for _, c := range []*lab.Container{p.web, p.db, p.cache} {
 		addr := c.Addr().As16()
 		if p.recording.Contains(addr[:]) {
-			p.Fatalf("the address of %s is readable on the underlay", c.Name)
+			p.Fatalf("the IPv6 address of %s is readable on the underlay", c.Name)
 		}
 	}
-	p.good("%d datagrams searched: no content and no address of any container in them", datagrams)
+	p.good("%d datagrams searched: no content and no IPv6 address of any container in them", datagrams)
 }
 
 func (p *cast) crash() {
 	p.act("meshd on b is killed; the containers do not notice more than a pause")
 	before := p.web.Link() + p.db.Link()
-	ping := p.web.Enter("ping", "-i", "0.1", p.db.Addr().String())
+	ping := p.web.Enter("ping", "-i", "0.1", p.db.IPv4().String())
 	pings := p.a.Start(ping...)
 	replies := func() int { return strings.Count(pings.Out.String(), "seq=") }
 	wait := func(n int, what string) {

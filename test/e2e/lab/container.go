@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,20 +50,49 @@ func (c *Container) Link() string {
 // Addr returns the container's global IPv6 address.
 func (c *Container) Addr() netip.Addr {
 	c.Host.lab.tb.Helper()
-	out := c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "global")
-	if f := strings.Fields(out); len(f) > 3 {
-		if p, err := netip.ParsePrefix(f[3]); err == nil {
-			return p.Addr()
+	return c.global("IPv6", netip.Addr.Is6)
+}
+
+// IPv4 returns the container's global IPv4 address.
+func (c *Container) IPv4() netip.Addr {
+	c.Host.lab.tb.Helper()
+	return c.global("IPv4", netip.Addr.Is4)
+}
+
+// global returns the container's address of a family.
+func (c *Container) global(family string, is func(netip.Addr) bool) netip.Addr {
+	c.Host.lab.tb.Helper()
+	addrs := c.Addrs()
+	if i := slices.IndexFunc(addrs, is); i >= 0 {
+		return addrs[i]
+	}
+	c.Host.lab.tb.Fatalf("container %s on %s has no global %s address: %v", c.Name, c.Host.Name, family, addrs)
+	return netip.Addr{}
+}
+
+// Addrs returns the container's global addresses, in ascending order: those of IPv4 come first.
+func (c *Container) Addrs() []netip.Addr {
+	c.Host.lab.tb.Helper()
+	var addrs []netip.Addr
+	for line := range strings.Lines(c.Host.Output("nsenter", "--net="+c.NetNS, "ip", "-o", "addr", "show", "dev", "eth0", "scope", "global")) {
+		if f := strings.Fields(line); len(f) > 3 {
+			if p, err := netip.ParsePrefix(f[3]); err == nil {
+				addrs = append(addrs, p.Addr())
+			}
 		}
 	}
-	c.Host.lab.tb.Fatalf("container %s on %s has no global IPv6 address: %q", c.Name, c.Host.Name, out)
-	return netip.Addr{}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
 }
 
 // Ping sends one echo request of size bytes, filled with the byte Pattern, and returns the round-trip time.
 func (c *Container) Ping(to netip.Addr, size int) (time.Duration, error) {
 	c.Host.lab.tb.Helper()
-	r := c.Try("busybox", "ping", "-6", "-c", "1", "-W", "2", "-s", strconv.Itoa(size), "-p", fmt.Sprintf("%02x", Pattern), to.String())
+	family := "-6"
+	if to.Is4() {
+		family = "-4"
+	}
+	r := c.Try("busybox", "ping", family, "-c", "1", "-W", "2", "-s", strconv.Itoa(size), "-p", fmt.Sprintf("%02x", Pattern), to.String())
 	if r.Code != 0 {
 		return 0, fmt.Errorf("ping from %s/%s to %v: %s", c.Host.Name, c.Name, to, strings.TrimSpace(r.Stdout+r.Stderr))
 	}
@@ -75,25 +105,34 @@ func (c *Container) Ping(to netip.Addr, size int) (time.Duration, error) {
 	return rtt, nil
 }
 
-// Reaches waits until a ping comes back, and fails after within.
+// Reaches waits until a ping comes back from each address of to, and fails after within. It returns the longest of the
+// round-trip times.
 func (c *Container) Reaches(to *Container, within time.Duration) time.Duration {
 	tb := c.Host.lab.tb
 	tb.Helper()
-	addr := to.Addr()
-	var rtt time.Duration
-	var err error
-	c.Host.lab.Until(within, fmt.Sprintf("%s/%s reaches %s/%s", c.Host.Name, c.Name, to.Host.Name, to.Name), func() bool {
-		rtt, err = c.Ping(addr, 56)
-		return err == nil
-	}, func() string { return err.Error() })
-	return rtt
+	addrs := to.Addrs()
+	if len(addrs) == 0 {
+		tb.Fatalf("container %s on %s has no global address", to.Name, to.Host.Name)
+	}
+	deadline := time.Now().Add(within)
+	var longest time.Duration
+	for _, addr := range addrs {
+		var rtt time.Duration
+		var err error
+		c.Host.lab.Until(time.Until(deadline), fmt.Sprintf("%s/%s reaches %s/%s", c.Host.Name, c.Name, to.Host.Name, to.Name), func() bool {
+			rtt, err = c.Ping(addr, 56)
+			return err == nil
+		}, func() string { return err.Error() })
+		longest = max(longest, rtt)
+	}
+	return longest
 }
 
-// Listen opens a TCP listener in the container; the accepting code is the test's own.
-func (c *Container) Listen() (net.Listener, error) {
+// Listen opens a TCP listener on an address of the container; the accepting code is the test's own.
+func (c *Container) Listen(addr netip.Addr) (net.Listener, error) {
 	var ln net.Listener
 	err := c.inNetNS(func() (err error) {
-		ln, err = net.Listen("tcp6", net.JoinHostPort(c.Addr().String(), "0"))
+		ln, err = net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
 		return err
 	})
 	return ln, err
@@ -103,7 +142,7 @@ func (c *Container) Listen() (net.Listener, error) {
 func (c *Container) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	var conn net.Conn
 	err := c.inNetNS(func() (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp6", addr)
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		return err
 	})
 	return conn, err
