@@ -104,7 +104,7 @@ func (s *Store) conflict() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w: this host follows the registry that %s created on %s, and %s follows an older one that %s created on "+
-		"%s; meshctl ipam join on this host makes it follow the older", ipam.ErrNoStore, registry.ErrOtherRegistry,
+		"%s; meshctl ipam adopt on this host makes it follow the older", ipam.ErrNoStore, registry.ErrOtherRegistry,
 		s.name(ours.Creator), ours.Created.Format(time.DateTime), s.name(rival.peer), s.name(rival.registry.Creator),
 		rival.registry.Created.Format(time.DateTime))
 }
