@@ -78,6 +78,9 @@ type modelNode struct {
 	// this machine is the node and not a stale copy of it.
 	starts   map[uint64]bool
 	told     map[Attachment]Lease // what attachments were told and use
+	stale    bool                 // a copy of a machine that has not reached the block store yet
+	heard    time.Time            // true time of the last Refresh that was answered
+	at       time.Duration        // skew at that time
 	ended    uint64               // the epoch that this process was told has ended
 	jumped   time.Time            // when its clock was last set forward, in true time
 	snapshot *modelNode           // an earlier state of disk and attachments
@@ -245,6 +248,9 @@ func (n *modelNode) Do(_ context.Context, c registry.Command) (registry.Result, 
 	if r.Code == registry.Fenced || r.Code == registry.Superseded {
 		n.ended = c.Epoch
 	}
+	if c.Op == registry.OpRefresh && r.Code == registry.OK {
+		n.stale, n.heard, n.at = false, w.now, n.skew
+	}
 	if fate > 95 {
 		w.late = append(w.late, c) // a repeat is under way
 	}
@@ -270,8 +276,10 @@ func (n *modelNode) start() {
 			n.store = s
 		case n.dir.full:
 			n.dir.full = false
-		default:
+		case errors.Is(err, errPower):
 			n.dir = n.dir.crash(w.rng)
+		default:
+			w.fatalf("%s cannot open its journal: %v", n.name, err)
 		}
 	}
 	w.instances++
@@ -358,6 +366,7 @@ func (n *modelNode) restore() {
 	n.dir, n.told = n.snapshot.dir.copy(), maps.Clone(n.snapshot.told)
 	n.starts = map[uint64]bool{}
 	maps.DeleteFunc(n.w.released, func(_ netip.Addr, r release) bool { return r.on == n }) // it has forgotten that
+	n.stale = true
 	n.reboot()
 	n.w.log("%s is restored", n.name)
 }
@@ -375,6 +384,7 @@ func (n *modelNode) clone() {
 		return
 	}
 	c := &modelNode{w: n.w, id: n.id, name: n.name + "'", dir: n.dir.copy(), told: maps.Clone(n.told), starts: map[uint64]bool{}}
+	c.stale = true
 	n.w.nodes = append(n.w.nodes, c)
 	c.reboot()
 	n.w.log("%s is cloned", n.name)
@@ -397,6 +407,7 @@ func (n *modelNode) attach() {
 	if n.w.rng.IntN(6) == 0 {
 		r.IPv4.Addr = n.w.addr()
 	}
+	before := n.store.held.leases[a]
 	l, err := n.m.Lease(context.Background(), r, nil)
 	n.w.log("%s attach %v %v: %v %v", n.name, a, r.IPv4.Addr, l.IPv4, err)
 	n.m.notUntil = time.Time{}
@@ -406,8 +417,14 @@ func (n *modelNode) attach() {
 	if !l.IPv4.IsValid() || l.Lost || r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr {
 		n.w.fatalf("Lease(%v, %v) on %s = %v", a, r.IPv4.Addr, n.name, l)
 	}
-	if before, ok := n.told[a]; !ok || before.IPv4 != l.IPv4 {
+	if before.IPv4 != l.IPv4 || before.Lost {
 		n.checkCooldown(l)
+		if n.stale {
+			n.w.fatalf("%s is a copy, has not reached the block store and leases %v", n.name, l)
+		}
+		if age := n.w.now.Sub(n.heard) - max(n.at-n.skew, 0); age > modelTiming.DeadAfter {
+			n.w.fatalf("%s has not reached the block store for %v and leases %v", n.name, age, l)
+		}
 	}
 	n.told[a] = l
 }

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Apply decides c on the records of tx and writes what changes; a refused command writes nothing. It is deterministic: equal records and
-// an equal command give an equal result and equal writes. It does not keep or change what c refers to.
+// Apply decides c on the records of tx and writes what changes; a refused command writes nothing. It is deterministic:
+// equal records and an equal command give an equal result and equal writes. It does not keep or change what c refers
+// to.
 func Apply(tx Tx, c Command) Result {
 	if _, err := c.Append(nil); err != nil {
 		return Result{Code: Invalid, Comment: clip(err.Error())}

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// reserve keeps a range of addresses from being leased and claimed from now on. Those that are in use stay in use: Usage lists who owns
-// blocks that the range touches, and the owners learn of it by their next Refresh.
+// reserve keeps a range of addresses from being leased and claimed from now on. Those that are in use stay in use:
+// Usage lists who owns blocks that the range touches, and the owners learn of it by their next Refresh.
 func (l *ledger) reserve(c Command) Result {
 	v := c.Range
 	if !v.First.IsValid() || !v.Last.IsValid() || v.Last.Less(v.First) {

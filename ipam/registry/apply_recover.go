@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// After the majority of the copies is lost for good, a copy that survived goes on alone under a new generation. It may lack the last
-// decisions: what a node owns may be registered to nobody, or still to the one before. So each node is asked: by its first Refresh under the
-// new generation it brings what its journal says it owns. Until every node that the registry knows has done so or was removed,
-// and in any case for Grace, nothing new is given out.
+// After the majority of the copies is lost for good, a copy that survived goes on alone under a new generation. It may
+// lack the last decisions: what a node owns may be registered to nobody, or still to the one before. So each node is
+// asked: by its first Refresh under the new generation it brings what its journal says it owns. Until every node that
+// the registry knows has done so or was removed, and in any case for Grace, nothing new is given out.
 
 // recover begins a new generation.
 func (l *ledger) recover(c Command) Result {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// refresh hears a node and tells it what it owns. This is how a node is admitted, how a new start of it is registered, and how a node
-// accepts a new generation.
+// refresh hears a node and tells it what it owns. This is how a node is admitted, how a new start of it is registered,
+// and how a node accepts a new generation.
 func (l *ledger) refresh(c Command) Result {
 	if c.Instance == 0 {
 		return Result{Code: Invalid, Comment: "a refresh names the start of its node"}

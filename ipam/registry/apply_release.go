@@ -1,7 +1,7 @@
 package registry
 
-// releaseBlock takes a block back. What counts is that the node does not own it afterwards, so a repeat is fine. Single claims in the
-// block stay with their holders.
+// releaseBlock takes a block back. What counts is that the node does not own it afterwards, so a repeat is fine. Single
+// claims in the block stay with their holders.
 func (l *ledger) releaseBlock(c Command, n *nodeRecord) Result {
 	if p, ok := PoolOf(l.reg.pools, c.Block.Addr()); !ok || !p.IsBlock(c.Block) {
 		return Result{Code: Outside, Block: c.Block}

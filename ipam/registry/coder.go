@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// coder walks over the fields of a command, result or record in a fixed order, and either appends them to buf or takes them from it. One
-// layout serves both directions, so that parsing undoes appending. Parsing accepts only what appending gives.
+// coder walks over the fields of a command, result or record in a fixed order, and either appends them to buf or takes
+// them from it. One layout serves both directions, so that parsing undoes appending. Parsing accepts only what
+// appending gives.
 //
 //	uint      LEB128 as in encoding/binary, in as few bytes as possible
 //	bool      a uint, 0 or 1

@@ -14,8 +14,8 @@ const MaxText = 255
 // Op says what a Command asks for.
 type Op uint8
 
-// The operations. Behind each the fields it reads besides Op, Time and Registry; fields in brackets may be zero. "Caller" stands for Node, Instance,
-// Epoch, [Seq] and Generation.
+// The operations. Behind each the fields it reads besides Op, Time and Registry; fields in brackets may be zero.
+// "Caller" stands for Node, Instance, Epoch, [Seq] and Generation.
 const (
 	OpInit           Op = 1 + iota // Registry (required), Node (the creator), Pools, Timing: makes the registry; only on empty records, or a repeat
 	OpRefresh                      // Caller, Name, Uses, Claims, [Journal]: node is alive and says what it has. Epoch 0: "admit me"
@@ -42,13 +42,14 @@ type Command struct {
 	// Registry is the registry that the caller means; zero is any (before the caller knows it).
 	Registry ID
 
-	// Node, Instance and Epoch say who calls: the identity, the start of the daemon (it grows with each), and the epoch under which the
-	// node owns (0: none yet). Instance 0 is not checked.
+	// Node, Instance and Epoch say who calls: the identity, the start of the daemon (it grows with each), and the epoch
+	// under which the node owns (0: none yet). Instance 0 is not checked.
 	Node     NodeID
 	Instance uint64
 	Epoch    uint64
-	// Seq numbers the commands of one instance of a node. A command with a lower number than one already applied is refused with ErrLate,
-	// an equal number is a repeat. 0 is not checked: then a late repeat of a release or carve-out can take away what was granted since.
+	// Seq numbers the commands of one instance of a node. A command with a lower number than one already applied is
+	// refused with ErrLate, an equal number is a repeat. 0 is not checked: then a late repeat of a release or carve-out
+	// can take away what was granted since.
 	Seq uint64
 	// Generation is that which the caller has accepted by its last Refresh.
 	Generation uint64

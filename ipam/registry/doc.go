@@ -34,4 +34,8 @@
 // Each command may be applied more than once in a row and has the same effect as once; the answer to the repeat says the same, or as much as is
 // needed to go on: a block whose grant got lost is named again by the next Claim. A repeat that comes after a later command of the same node is
 // refused if the commands are numbered (Command.Seq).
+//
+// A node that got no answer, or was refused, undoes what it had prepared only after a later, numbered command of its own was answered: until then the
+// first one may still arrive and take effect. So an owner keeps an address that it wanted to carve out unleased until a Refresh has told it that the
+// address is not among Grant.Except; and it takes no notice of answers of an older Generation than it has accepted.
 package registry

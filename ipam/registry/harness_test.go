@@ -39,8 +39,9 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func block(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-// do applies c, and holds it to what is promised for every command: it survives its encoding, an engine that commits by comparing comes to the same
-// records, a repeat changes nothing, a refused command writes nothing, and what results is sound.
+// do applies c, and holds it to what is promised for every command: it survives its encoding, an engine that commits by
+// comparing comes to the same records, a repeat changes nothing, a refused command writes nothing, and what results is
+// sound.
 func (w *world) do(c Command) Result {
 	w.t.Helper()
 	c.Time = w.now

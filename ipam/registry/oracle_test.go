@@ -99,7 +99,8 @@ func (o *oracle) over(h tenure) bool {
 	return ok && o.age >= at+o.timing.Grace
 }
 
-// missing: a Refresh lists all that the node owns. Only under a new generation it may be less than it was, by what the node did not bring.
+// missing: a Refresh lists all that the node owns. Only under a new generation it may be less than it was, by what the
+// node did not bring.
 func (o *oracle) missing(t testing.TB, c Command, r Result) {
 	t.Helper()
 	listed := make(map[netip.Prefix]bool)

@@ -74,8 +74,8 @@ func (o *Overlay) writesUnder(prefix string) []string {
 	return keys
 }
 
-// Reads returns, sorted, the keys of base on whose values the writes depend, including those that base has no value for. All keys
-// that are written are among them or should be compared too: see Keys.
+// Reads returns, sorted, the keys of base on whose values the writes depend, including those that base has no value
+// for. All keys that are written are among them or should be compared too: see Keys.
 func (o *Overlay) Reads() []string { return slices.Sorted(maps.Keys(o.read)) }
 
 // Writes returns what was written. The map belongs to the Overlay.

@@ -8,8 +8,8 @@ import (
 // resultVersion is the first byte of an encoded result.
 const resultVersion = 1
 
-// Append appends the encoding of r to dst and returns the extended slice. A result that breaks a bound, which none of Apply does, is
-// encoded as Invalid with a Comment that says so.
+// Append appends the encoding of r to dst and returns the extended slice. A result that breaks a bound, which none of
+// Apply does, is encoded as Invalid with a Comment that says so.
 func (r Result) Append(dst []byte) []byte {
 	w := &coder{buf: dst}
 	version := byte(resultVersion)

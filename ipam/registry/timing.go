@@ -12,8 +12,8 @@ type Timing struct {
 	// DeadAfter is how long a node may lease without a successful Refresh, by its own clock. A node that was silent for
 	// DeadAfter and Grace is removed.
 	DeadAfter time.Duration
-	// Grace is how long blocks and claims of a removed node, or of one that lost what it knew, are kept from the others. After a
-	// recovery nothing new is given out for as long.
+	// Grace is how long blocks and claims of a removed node, or of one that lost what it knew, are kept from the
+	// others. After a recovery nothing new is given out for as long.
 	Grace time.Duration
 	// Cooldown is how long a block or address that its owner gave back is kept from the others.
 	Cooldown time.Duration

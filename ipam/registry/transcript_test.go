@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata with what the registry answers")
 
-// TestTranscripts plays testdata/*.txt. A line that begins with "#" is prose, one that begins with ">" a command, and the lines that follow it, indented,
-// are the answer and then what the registry holds, where that changed.
+// TestTranscripts plays testdata/*.txt. A line that begins with "#" is prose, one that begins with ">" a command, and
+// the lines that follow it, indented, are the answer and then what the registry holds, where that changed.
 //
 //	> 90s                        time passes
 //	> clock 8760h                the clock jumps
