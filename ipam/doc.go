@@ -52,7 +52,8 @@
 //
 // Attachments keep their addresses, and get new ones while own blocks have some; addresses of other nodes cannot be had. When
 // the blocks are used up, or after DeadAfter, or after a reboot, a new attachment gets an error that says which, and IPv6 goes on. A
-// partition never makes an address serve twice.
+// partition never makes an address serve twice, unless it outlasts DeadAfter and twice Grace: then the blocks of the hosts
+// that are cut off go to others, and what still runs on those hosts keeps addresses that are not theirs until they are back and told so.
 //
 // An address that is released is kept from other attachments for a cooldown and then the one that was released first is leased
 // first; the attachment that had it gets it back at once.

@@ -32,6 +32,10 @@ func (k *keeper) do(ctx context.Context, c registry.Command) (registry.Result, e
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
 	defer cancel()
 	r, err := k.cfg.Blocks.Do(ctx, c)
+	if errors.Is(err, registry.ErrOtherRegistry) {
+		// An engine that meets another registry of the network does not even ask: what is leased here may be leased there.
+		k.cfg.Store.bar(fmt.Errorf("%w: %w", ErrNoAddress, err))
+	}
 	if err != nil {
 		return registry.Result{}, err
 	}

@@ -32,11 +32,34 @@ func (d *daemon) blockStore(s settings) func(*node.Streams) (ipam.BlockStore, er
 			Self:      self,
 			Streams:   streams,
 			Members:   func() []raftstore.Member { return raftMembers(streams.Members()) },
-			Bootstrap: s.Created,
+			Bootstrap: s.Created && !s.Founded,
 			Init:      init,
 			Log:       d.log.With("network", s.Name),
 		})
 	}
+}
+
+// noteFounded remembers that the registry has been made, so that this host, which created the network, does not make another
+// one when it has lost its copy.
+func (d *daemon) noteFounded(nw *network) {
+	if !d.changes.TryLock() {
+		return // later: the network may be about to go
+	}
+	defer d.changes.Unlock()
+	s, n, _ := d.snapshot(nw)
+	if n == nil || !s.Created || s.Founded || s.Pending {
+		return
+	}
+	manager, _ := n.IPv4()
+	if manager == nil || manager.Report().Registry == (registry.ID{}) {
+		return
+	}
+	s.Founded = true
+	if err := d.state.Save(s); err != nil {
+		d.log.Warn("it is not remembered that the registry has been made", "network", s.Name, "err", err)
+		return
+	}
+	d.change(nw, s)
 }
 
 // openEtcd opens the registry in an etcd cluster.
@@ -60,7 +83,7 @@ func (d *daemon) openEtcd(s settings, self registry.NodeID, init registry.Comman
 		Self:      self,
 		Log:       d.log.With("network", s.Name),
 	}
-	if s.Created {
+	if s.Created && !s.Founded {
 		c.Init = &init
 	}
 	return etcdstore.Open(c)

@@ -78,7 +78,7 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 		described.Error = cmp.Or(described.Error, err.Error())
 		return described
 	}
-	translate(&described, state, peerStates(n))
+	translate(&described, state, registry.NodeID(n.ID()), peerStates(n))
 	return described
 }
 
@@ -104,12 +104,13 @@ func peerStates(n *node.Node) map[registry.NodeID]api.PeerState {
 }
 
 // translate puts the registry's state into the API's words.
-func translate(d *api.IPAM, s registry.State, states map[registry.NodeID]api.PeerState) {
+func translate(d *api.IPAM, s registry.State, self registry.NodeID, states map[registry.NodeID]api.PeerState) {
 	d.Registry, d.Created, d.Creator, d.Generation = s.ID.String(), s.CreatedAt, nodeName(s, s.Creator), s.Generation
 	uses := make(map[registry.NodeID]*api.NodeUse)
 	for id, n := range s.Nodes {
 		uses[id] = &api.NodeUse{
 			Name: n.Name, ID: id.String(), State: cmp.Or(states[id], api.PeerLeft), Epoch: n.Epoch, Refreshed: n.Refreshed, Removed: n.Removed,
+			Local: id == self,
 		}
 	}
 	for _, p := range registry.Use(s) {
@@ -180,6 +181,9 @@ func nodeName(s registry.State, id registry.NodeID) string {
 // IPAMCheck implements api.Backend.
 func (d *daemon) IPAMCheck(ctx context.Context, name string) (api.IPAMCheck, error) {
 	s, n, _, blocks, err := d.ipv4(name)
+	if n != nil && err != nil {
+		return api.IPAMCheck{Network: s.Name}, nil // without IPv4 there is nothing to be held twice
+	}
 	if err != nil {
 		return api.IPAMCheck{}, err
 	}

@@ -199,6 +199,7 @@ func (d *daemon) keepWired(ctx context.Context, nw *network) {
 		if n == nil {
 			continue
 		}
+		d.noteFounded(nw)
 		lost := !tap.BridgeExists(s.Bridge)
 		err := ensureBridge(s)
 		if err == nil {

@@ -30,6 +30,7 @@ type Settings struct {
 	Seeds        []string         // endpoints of members to ask for the others; "HOST:PORT"
 	NodeName     string           // this host's, in this network
 	Created      bool             // this host created the network
+	Founded      bool             // the registry of IPv4 blocks has been made: this host must not make another
 	Pending      bool             // it is being made or removed: a start that finds it so erases it
 	Identity     session.Identity // this host's, in this network
 	LastInstance uint64           // of the last start; every start has a larger one
@@ -57,6 +58,7 @@ type settingsFile struct {
 	Seeds        []string     `json:"seeds"`
 	NodeName     string       `json:"node_name"`
 	Created      bool         `json:"created"`
+	Founded      bool         `json:"founded,omitempty"`
 	Pending      bool         `json:"pending,omitempty"`
 	PrivateKey   hexBytes     `json:"private_key"`
 	LastInstance uint64       `json:"last_instance"`
@@ -108,6 +110,7 @@ func (s *State) save(n Settings) error {
 		Seeds:        n.Seeds,
 		NodeName:     n.NodeName,
 		Created:      n.Created,
+		Founded:      n.Founded,
 		Pending:      n.Pending,
 		PrivateKey:   n.Identity.Private[:],
 		LastInstance: n.LastInstance,
@@ -184,7 +187,7 @@ func parseSettings(data []byte) (Settings, error) {
 func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
-		NodeName: f.NodeName, Created: f.Created, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
+		NodeName: f.NodeName, Created: f.Created, Founded: f.Founded, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
 	}
 	var private [32]byte
 	for _, b := range []struct {
