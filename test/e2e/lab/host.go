@@ -137,5 +137,11 @@ func (h *Host) environment() []string {
 // Until is Lab.Until with a default deadline of 15 s.
 func (h *Host) Until(what string, cond func() bool, why func() string) {
 	h.lab.tb.Helper()
-	h.lab.Until(15*time.Second, h.Name+": "+what, cond, why)
+	h.Within(15*time.Second, what, cond, why)
+}
+
+// Within is Lab.Until for something on this host.
+func (h *Host) Within(d time.Duration, what string, cond func() bool, why func() string) {
+	h.lab.tb.Helper()
+	h.lab.Until(d, h.Name+": "+what, cond, why)
 }

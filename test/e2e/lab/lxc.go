@@ -22,11 +22,12 @@ const (
 type LXC struct {
 	Name       string
 	Hook       Hook
-	Version    int    // lxc.hook.version, 0 or 1
-	Privileged bool   // root inside is root outside
-	Bridge     string // for HookLink and HookNone
-	Defaults   bool   // begin with what Debian's default.conf says: a veth in lxcbr0, which the host does not have
-	HookArgs   string // appended to the hook's command line, such as "--network prod"
+	Version    int      // lxc.hook.version, 0 or 1
+	Privileged bool     // root inside is root outside
+	Bridge     string   // for HookLink and HookNone
+	Defaults   bool     // begin with what Debian's default.conf says: a veth in lxcbr0, which the host does not have
+	HookArgs   string   // appended to the hook's command line, such as "--network prod"
+	Lines      []string // of configuration beside these
 }
 
 // config returns the text of the container's configuration file.
@@ -68,7 +69,7 @@ func (c LXC) config(h *Host) string {
 	case HookVeth, HookLink:
 		lines = append(lines, "lxc.net.0.script.up = "+hook, "lxc.net.0.script.down = "+hook)
 	}
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(append(lines, c.Lines...), "\n") + "\n"
 }
 
 // WriteLXC writes the container's configuration, so that `lxc-start -n NAME` is all that is left to do.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"meshnet/meshd/api"
 )
 
 // Socket is where a host's meshd serves its API unless told otherwise.
@@ -98,6 +100,9 @@ func (d *Daemon) end(sig os.Signal) {
 		d.host.lab.tb.Fatalf("%s: meshd still runs 10 s after signal %v:\n%s", d.host.Name, sig, d.Log())
 	}
 }
+
+// Client returns a client of the host's meshd, whichever is the last one that was started.
+func (h *Host) Client() *api.Client { return api.NewClient(h.Path(Socket)) }
 
 // API returns a client for plain requests to the host's meshd; the URL's host part is ignored.
 func (h *Host) API() *http.Client {
