@@ -9,12 +9,12 @@ FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
-PACKAGES := busybox-static gcc iproute2 libc6-dev lxc nftables
+PACKAGES := busybox-static etcd-server gcc iproute2 libc6-dev lxc nftables
 PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
 
-.PHONY: build install deps demo test unit sim e2e bench fuzz lint clean help
+.PHONY: build install deps demo test unit sim model e2e bench fuzz lint clean help
 
 build: ## compile the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
@@ -44,10 +44,14 @@ unit: ## tests of the packages, with the race detector
 	go test -race $(UNIT)
 
 sim: ## networks of 30 simulated hosts that lose 5 %, 100 seeds; one alone: go test ./meshd/node -run Thirty -seed N
+	go test -count=1 -timeout 20m -run TestModel ./ipam -schedules 10000
 	go test -count=1 -timeout 20m -run TestThirtyNodesConverge ./meshd/node -seeds 100
 
+model: ## a million random schedules of the IPv4 leases; one alone: go test ./ipam -run 'TestModel/^N$$' -schedules M, M > N
+	go test -count=1 -timeout 3h -run TestModel ./ipam -schedules 1000000
+
 e2e: ## tests of the programs on simulated hosts, with real LXC and CNI; needs root
-	$(AS_ROOT) go test -count=1 -timeout 15m ./test/e2e/...
+	$(AS_ROOT) go test -count=1 -timeout 15m -parallel 4 ./test/e2e/...
 
 bench: ## all benchmarks
 	go test -run '^$$' -bench . -benchmem $(UNIT)
