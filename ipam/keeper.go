@@ -13,12 +13,12 @@ import (
 // keeper is the part of the Manager that one goroutine at a time may use: it speaks to the block store and keeps what that says.
 type keeper struct {
 	cfg      ManagerConfig
-	seq      uint64    // of the last command
-	due      time.Time // of the next Refresh
-	notUntil time.Time // no reserve is asked for before, as there was none to have
-	rejoin   bool      // the next Refresh may be answered by another registry
-	lost     int       // leases that have been reported
-	silent   bool      // the last Refresh has failed, and was logged
+	seq      uint64                    // of the last command
+	due      time.Time                 // of the next Refresh
+	notUntil time.Time                 // no reserve is asked for before, as there was none to have
+	rejoin   bool                      // the next Refresh may be answered by another registry
+	lost     map[Attachment]netip.Addr // leases that have been reported
+	silent   bool                      // the last Refresh has failed, and was logged
 }
 
 // do has the block store decide c for this node.
@@ -100,7 +100,13 @@ func (k *keeper) take(sent time.Time, r *registry.Result) error {
 // reportLost tells of leases that were lost since the last time.
 func (k *keeper) reportLost() {
 	lost := k.cfg.Store.lost()
-	if len(lost) > k.lost {
+	held := make(map[Attachment]netip.Addr, len(lost))
+	news := false
+	for _, l := range lost {
+		held[l.Attachment] = l.IPv4
+		news = news || k.lost[l.Attachment] != l.IPv4
+	}
+	if news {
 		for _, l := range lost {
 			k.cfg.Log.Warn("the IPv4 address of an attachment is lost: attach it again", "container", l.Container, "ifname", l.IfName, "addr", l.IPv4)
 		}
@@ -108,7 +114,7 @@ func (k *keeper) reportLost() {
 			k.cfg.Lost(lost)
 		}
 	}
-	k.lost = len(lost)
+	k.lost = held
 }
 
 // tend does what is due: a Refresh, a block more, or one less.

@@ -152,6 +152,9 @@ func (m *Manager) Lease(ctx context.Context, r Request, taken func(netip.Addr, M
 		if reason == nil || !errors.Is(why, errNoAnswer) {
 			reason = why
 		}
+		if status := m.cfg.Blocks.Status(); errors.Is(reason, errNoAnswer) && status.Err != nil {
+			reason = fmt.Errorf("%w: %w", reason, status.Err)
+		}
 		if why != nil && (!errors.Is(why, ErrNoStore) || !m.pause(ctx)) || ctx.Err() != nil {
 			return Lease{}, because(err, reason)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -16,11 +17,50 @@ import (
 	"meshnet/meshd/token"
 )
 
-// blockStore returns what opens the registry of a network's IPv4 blocks, or nil if the network has no IPv4.
+// blockStore returns what opens the registry of a network's IPv4 blocks, or nil if the network has no IPv4. A network that is
+// kept does not fail with its registry: IPv6 needs none, and neither do leases from own blocks.
 func (d *daemon) blockStore(s settings) func(*node.Streams) (ipam.BlockStore, error) {
 	if len(s.Pools) == 0 {
 		return nil
 	}
+	open := d.openBlocks(s)
+	return func(streams *node.Streams) (ipam.BlockStore, error) {
+		blocks, err := open(streams)
+		if err != nil && !s.Pending {
+			d.log.Error("the registry of IPv4 blocks cannot be opened; meshd goes on without until it is restarted",
+				"network", s.Name, "err", err)
+			return brokenStore{engine: s.IPAM.Engine(), why: err}, nil
+		}
+		return blocks, err
+	}
+}
+
+// brokenStore is a block store that could not be opened.
+type brokenStore struct {
+	engine string
+	why    error
+}
+
+// Do implements ipam.BlockStore.
+func (b brokenStore) Do(context.Context, registry.Command) (registry.Result, error) {
+	return registry.Result{}, fmt.Errorf("%w: %w", ipam.ErrNoStore, b.why)
+}
+
+// View implements ipam.BlockStore.
+func (b brokenStore) View(context.Context) (registry.State, error) {
+	return registry.State{}, fmt.Errorf("%w: %w", ipam.ErrNoStore, b.why)
+}
+
+// Status implements ipam.BlockStore.
+func (b brokenStore) Status() ipam.StoreStatus {
+	return ipam.StoreStatus{Engine: b.engine, Role: ipam.RoleClient, Err: b.why}
+}
+
+// Close implements ipam.BlockStore.
+func (b brokenStore) Close() error { return nil }
+
+// openBlocks returns what opens the engine.
+func (d *daemon) openBlocks(s settings) func(*node.Streams) (ipam.BlockStore, error) {
 	self := registry.NodeID(s.Identity.Public)
 	init := registry.Command{Op: registry.OpInit, Node: self, Pools: registryPools(s.Pools)}
 	if s.IPAM.Engine() == token.Etcd {

@@ -223,9 +223,9 @@ func checkOwners(s registry.State, holders map[netip.Addr]node.Neighbour) []api.
 		if !ok {
 			continue
 		}
-		holder := registry.NodeID(nb.Node)
-		if s.Claims[addr].Owner == holder || s.Blocks[pool.BlockOf(addr)].Owner == holder {
-			continue
+		holder, block := registry.NodeID(nb.Node), s.Blocks[pool.BlockOf(addr)]
+		if s.Claims[addr].Owner == holder || block.Owner == holder || block.Former == holder || nb.State != node.PeerUp {
+			continue // nobody else may lease it while the block cools; and who is down has no say
 		}
 		violations = append(violations, api.Violation{Rule: "owner", Text: addr.String() + " is held by " + nb.Container + " on " +
 			nb.NodeName + ", which owns neither its block " + pool.BlockOf(addr).String() + " nor the address"})
@@ -318,7 +318,10 @@ func (d *daemon) Adopt(ctx context.Context, name string) (api.Adopted, error) {
 	}
 	before := manager.Report().Registry
 	if err := j.Join(ctx); err != nil {
-		return api.Adopted{}, api.Errorf(api.Conflict, "%w", err)
+		// The leases may still be of a registry that is gone for good, while the block store follows the one that is left.
+		if state, verr := blocks.View(ctx); verr != nil || state.ID == before {
+			return api.Adopted{}, api.Errorf(api.Conflict, "%w", err)
+		}
 	}
 	if err := manager.Rejoin(ctx); err != nil {
 		return api.Adopted{}, api.Errorf(api.Unavailable, "%w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"meshnet/ipam"
@@ -81,14 +82,36 @@ func (n *Node) lease(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	return n.cfg.Leases.Lease(time.Now(), r, n.taken)
 }
 
-// lostIPv4 takes back, from the members, addresses that are not this node's any more.
-func (n *Node) lostIPv4(lost []ipam.Lease) {
-	for _, l := range lost {
-		if err := n.control.Upsert(n.neighbour(l)); err != nil {
-			n.log.Error("a lost address is not withdrawn", "container", l.Container, "addr", l.IPv4, "err", err)
+// lostIPv4 notes that addresses are not this node's any more. It is called by the manager, whom a pending Attach may wait for,
+// so it leaves the work, which waits for that Attach, to another goroutine.
+func (n *Node) lostIPv4([]ipam.Lease) { offer(n.lostAddrs, struct{}{}) }
+
+// withdrawLost takes lost addresses back from the members, until ctx ends.
+func (n *Node) withdrawLost(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.lostAddrs:
 		}
-		n.Warn("lost "+l.IPv4.String(), "container "+l.Attachment.String()+" has the address "+l.IPv4.String()+", which is not this "+
-			"host's any more and may be given to another container: restart it")
+		for _, l := range n.cfg.Leases.Leases() {
+			if l.Lost {
+				n.withdrawIPv4(l)
+				n.Warn("lost "+l.IPv4.String(), "container "+l.Attachment.String()+" has the address "+l.IPv4.String()+", which is not this "+
+					"host's any more and may be given to another container: detach and attach it again, or restart it")
+			}
+		}
+	}
+}
+
+// withdrawIPv4 tells the members of a lease without its lost address, unless it has changed meanwhile.
+func (n *Node) withdrawIPv4(l ipam.Lease) {
+	defer n.attaching.lock(l.Attachment)()
+	if !slices.Contains(n.cfg.Leases.Leases(), l) {
+		return
+	}
+	if err := n.control.Upsert(n.neighbour(l)); err != nil {
+		n.log.Error("a lost address is not withdrawn", "container", l.Container, "addr", l.IPv4, "err", err)
 	}
 }
 

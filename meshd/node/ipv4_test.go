@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +157,31 @@ func TestIPv6Only(t *testing.T) {
 		r.IPv4.Addr = netip.MustParseAddr("10.77.0.9")
 		if _, err := c.members[0].node.Attach(t.Context(), r); !errors.Is(err, node.ErrNoIPv4) {
 			t.Errorf("Attach(10.77.0.9) = %v, want ErrNoIPv4", err)
+		}
+	})
+}
+
+// What a host loses twice it withdraws twice: the others are never told an address that is not its any more.
+func TestRemovedHostWithdraws(t *testing.T) {
+	withIPv4(t, 3, "10.77.0.0/24", func(t *testing.T, c *cluster) {
+		removed, other := c.members[1], c.members[0]
+		_, blocks := other.node.IPv4()
+		known := func(a netip.Addr) bool {
+			for _, nb := range other.node.Neighbours() {
+				if slices.Contains(nb.Addrs, a) {
+					return true
+				}
+			}
+			return false
+		}
+		for range 2 {
+			had := removed.attach("web")
+			c.eventually(time.Minute, "the address is known", func() bool { return known(had) })
+			command := registry.Command{Op: registry.OpRemoveNode, To: registry.NodeID(removed.identity.Public)}
+			if _, err := blocks.Do(t.Context(), command); err != nil {
+				t.Fatal(err)
+			}
+			c.eventually(10*time.Minute, "the lost address is withdrawn", func() bool { return !known(had) })
 		}
 	})
 }

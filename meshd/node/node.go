@@ -23,12 +23,13 @@ type Node struct {
 	cfg Config
 	log *slog.Logger
 
-	machine *session.Machine // owned by the loop, except Lookup and Counters
-	fabric  *mesh.Switch     // control side owned by the loop
-	control *control.Control
-	blocks  ipam.BlockStore // nil without IPv4
-	manager *ipam.Manager   // nil without IPv4
-	state   loopState       // owned by the loop
+	machine   *session.Machine // owned by the loop, except Lookup and Counters
+	fabric    *mesh.Switch     // control side owned by the loop
+	control   *control.Control
+	blocks    ipam.BlockStore // nil without IPv4
+	manager   *ipam.Manager   // nil without IPv4
+	lostAddrs chan struct{}   // some IPv4 addresses are not this node's any more
+	state     loopState       // owned by the loop
 
 	sessions   atomic.Pointer[sessionTable]   // published by the loop for Send and Status
 	neighbours atomic.Pointer[neighbourTable] // published by the loop for Attach and Leases
@@ -47,12 +48,13 @@ type sessionTable map[session.NodeID]*session.Session
 // New returns a node that does nothing before Run. The hub may already deliver to it.
 func New(cfg Config) (*Node, error) {
 	n := &Node{
-		cfg:     cfg,
-		log:     cfg.Log.With("network", cfg.Name),
-		ended:   make(chan struct{}),
-		joined:  make(chan struct{}),
-		inbox:   newInbox(),
-		buffers: sync.Pool{New: func() any { return new(sendBuffer) }},
+		cfg:       cfg,
+		log:       cfg.Log.With("network", cfg.Name),
+		lostAddrs: make(chan struct{}, 1),
+		ended:     make(chan struct{}),
+		joined:    make(chan struct{}),
+		inbox:     newInbox(),
+		buffers:   sync.Pool{New: func() any { return new(sendBuffer) }},
 	}
 	n.state = newLoopState()
 	n.state.local = cfg.LocalEndpoints()
@@ -124,6 +126,7 @@ func (n *Node) Run(ctx context.Context) error {
 		wg.Go(func() { n.serveCarve(ctx, l) })
 		wg.Go(func() { n.manager.Run(ctx) })
 		wg.Go(func() { n.expire(ctx) })
+		wg.Go(func() { n.withdrawLost(ctx) })
 	}
 	n.loop(ctx)
 	var blocks error
@@ -142,7 +145,10 @@ func (n *Node) Leave(ctx context.Context) error {
 	if n.blocks != nil {
 		// What this node owned is free again after a grace. If nobody can be asked now, the others find out in time.
 		give := registry.Command{Op: registry.OpRemoveNode, To: registry.NodeID(n.ID()), Comment: "it left the network"}
-		if _, err := n.blocks.Do(ctx, give); err != nil {
+		giving, cancel := context.WithTimeout(ctx, giveBackTimeout) // the members must still hear the goodbye
+		_, err := n.blocks.Do(giving, give)
+		cancel()
+		if err != nil {
 			n.log.Warn("the blocks of addresses could not be given back", "err", err)
 		}
 	}
@@ -155,6 +161,9 @@ func (n *Node) Leave(ctx context.Context) error {
 		}
 	})
 }
+
+// giveBackTimeout is how long the registry may take to hear that this node goes.
+const giveBackTimeout = 2 * time.Second
 
 // WaitJoined waits until another member is alive and returns an error if this one may not stay: its name is taken.
 func (n *Node) WaitJoined(ctx context.Context) error {
