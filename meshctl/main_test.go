@@ -86,7 +86,7 @@ func (d *daemon) Join(_ context.Context, r api.JoinRequest) (api.Network, error)
 	return network(), nil
 }
 
-func (d *daemon) Leave(context.Context, string) error { return nil }
+func (d *daemon) Leave(context.Context, string, bool) error { return nil }
 
 func (d *daemon) Token(_ context.Context, _ string, endpoints []string) (string, error) {
 	t := home

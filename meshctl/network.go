@@ -339,21 +339,28 @@ func tokenCommand(c *cli) *cobra.Command {
 }
 
 func leaveCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:   "leave NAME",
 		Short: "Leave a network",
 		Long: `DESCRIPTION
   Tell the other members, take down the network on this host, and forget its keys and leases. Its containers lose the
   network. A bridge that meshd made is removed. To come back, join again: this host is then a new member.
 
+  It is refused if the other hosts could get no more blocks of IPv4 addresses without this one, because too few voters of
+  their registry would be left. Wait until other hosts have votes (meshctl ipam show), or say --force and then recover the
+  registry on another host (meshctl ipam recover).
+
 ` + footer,
 		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.client().Leave(cmd.Context(), args[0]); err != nil {
+			if err := c.client().Leave(cmd.Context(), args[0], force); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.stdout, "left %s\n", args[0])
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "leave even if the registry of IPv4 blocks loses its majority")
+	return cmd
 }

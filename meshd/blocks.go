@@ -179,3 +179,30 @@ func checkRoutes(s settings) error {
 	}
 	return nil
 }
+
+// spareVote says whether the other hosts have a majority of the registry's voters without this one.
+func spareVote(n *node.Node) error {
+	_, blocks := n.IPv4()
+	if blocks == nil || blocks.Status().Role != ipam.RoleVoter {
+		return nil
+	}
+	voters := blocks.Status().Voters
+	up := make(map[string]bool)
+	for _, p := range n.Peers() {
+		if p.State == node.PeerUp {
+			up[p.Name] = true
+		}
+	}
+	left := 0
+	for _, name := range voters {
+		if up[name] {
+			left++
+		}
+	}
+	if len(up) == 0 || left > len(voters)/2 {
+		return nil
+	}
+	return api.Errorf(api.Conflict, "without this host %d of %d voters of the registry of IPv4 blocks are left, so the other hosts could "+
+		"lease only from blocks that they own already; wait until more hosts have votes (meshctl ipam show; three hosts or more "+
+		"get them within minutes), or leave with --force and run meshctl ipam recover on a host that is a copy", left, len(voters))
+}

@@ -126,7 +126,7 @@ func (d *daemon) waitJoined(ctx context.Context, nw *network, noWait bool) error
 }
 
 // Leave implements api.Backend.
-func (d *daemon) Leave(_ context.Context, name string) error {
+func (d *daemon) Leave(_ context.Context, name string, force bool) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	nw, err := d.find(name)
@@ -136,6 +136,11 @@ func (d *daemon) Leave(_ context.Context, name string) error {
 	if d.declared[name] {
 		return api.Errorf(api.Conflict, "network %s is in the configuration file, so it would be back after a restart; take it out "+
 			"there, restart meshd, and leave it then", name)
+	}
+	if _, n, _ := d.snapshot(nw); n != nil && !force {
+		if err := spareVote(n); err != nil {
+			return err
+		}
 	}
 	d.farewell(nw)
 	return d.remove(nw)

@@ -69,7 +69,9 @@ func (f *fake) Join(_ context.Context, r JoinRequest) (Network, error) {
 	return Network{Name: "home"}, f.note("Join %+v", r)
 }
 
-func (f *fake) Leave(_ context.Context, name string) error { return f.note("Leave %s", name) }
+func (f *fake) Leave(_ context.Context, name string, force bool) error {
+	return f.note("Leave %s %v", name, force)
+}
 
 func (f *fake) Token(_ context.Context, name string, endpoints []string) (string, error) {
 	return "t", f.note("Token %s %v", name, endpoints)
@@ -186,7 +188,7 @@ func TestCalls(t *testing.T) {
 		{"join", func() (any, error) {
 			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
 		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
-		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home") }, nil, "Leave home"},
+		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home", true) }, nil, "Leave home true"},
 		{"token", func() (any, error) { return c.Token(ctx, "home") }, "t", "Token home []"},
 		{"token with endpoints", func() (any, error) { return c.Token(ctx, "home", "a:1", "[::1]:2") }, "t", "Token home [a:1 [::1]:2]"},
 		{"peers", func() (any, error) { return c.Peers(ctx, "home") }, []Peer{}, `Peers "home"`},

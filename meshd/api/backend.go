@@ -18,7 +18,8 @@ type Backend interface {
 	// changed, if none does. Conflict if another network has the name.
 	Join(ctx context.Context, r JoinRequest) (Network, error)
 	// Leave says good-bye and forgets the network with its keys and leases. NotFound if there is none.
-	Leave(ctx context.Context, name string) error
+	// Conflict, unless force is set, if the other hosts could not go on without this one.
+	Leave(ctx context.Context, name string, force bool) error
 	// Token returns a token that carries these endpoints; without any, those that are known.
 	Token(ctx context.Context, name string, endpoints []string) (string, error)
 

@@ -71,12 +71,16 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Network, error) {
 	return get[Network](ctx, c, http.MethodPost, "/v1/networks/join", r)
 }
 
-// Leave makes this host leave a network.
-func (c *Client) Leave(ctx context.Context, name string) error {
+// Leave makes this host leave a network; with force, even if the other hosts cannot go on without it.
+func (c *Client) Leave(ctx context.Context, name string, force bool) error {
 	if err := token.CheckName(name); err != nil {
 		return Errorf(Invalid, "%w", err)
 	}
-	_, err := get[Left](ctx, c, http.MethodDelete, networkPath(name), nil)
+	path := networkPath(name)
+	if force {
+		path += "?force=true"
+	}
+	_, err := get[Left](ctx, c, http.MethodDelete, path, nil)
 	return err
 }
 

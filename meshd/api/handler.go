@@ -139,7 +139,11 @@ func (h *handler) leave(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Left{Left: true}, h.backend.Leave(r.Context(), name)
+	force, err := forceOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return Left{Left: true}, h.backend.Leave(r.Context(), name, force)
 }
 
 func (h *handler) token(r *http.Request) (any, error) {

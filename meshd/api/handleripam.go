@@ -97,16 +97,23 @@ func (h *handler) removeNode(r *http.Request) (any, error) {
 	if err := req.check(); err != nil {
 		return nil, Errorf(Invalid, "%w", err)
 	}
-	force, err := parameterOf(r, "force")
-	if err != nil {
+	if req.Force, err = forceOf(r); err != nil {
 		return nil, err
 	}
-	if force != "" {
-		if req.Force, err = strconv.ParseBool(force); err != nil {
-			return nil, Errorf(Invalid, "force: %.20q is neither true nor false", force)
-		}
-	}
 	return h.backend.RemoveNode(r.Context(), req)
+}
+
+// forceOf returns the parameter force of r's query, false if it is not there.
+func forceOf(r *http.Request) (bool, error) {
+	text, err := parameterOf(r, "force")
+	if err != nil || text == "" {
+		return false, err
+	}
+	force, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, Errorf(Invalid, "force: %.20q is neither true nor false", text)
+	}
+	return force, nil
 }
 
 // parameterOf returns the parameter key of r's query, "" if it is not there, and refuses any other.

@@ -177,7 +177,7 @@ func TestStranger(t *testing.T) {
 	if _, err := c.Status(context.Background()); err == nil || errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "is not meshd") {
 		t.Errorf("Status of a stranger: error = %v, want one that says so", err)
 	}
-	if err := c.Leave(context.Background(), "home"); CodeOf(err) != Conflict || !strings.Contains(err.Error(), "409 Conflict") {
+	if err := c.Leave(context.Background(), "home", false); CodeOf(err) != Conflict || !strings.Contains(err.Error(), "409 Conflict") {
 		t.Errorf("Leave at a stranger: error = %v, want conflict", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -235,7 +235,7 @@ func checkNobody(t *testing.T, c *Client) {
 	_, adopted := c.Adopt(ctx, "home")
 	_, removed := c.RemoveNode(ctx, RemoveNodeRequest{Network: "home", Node: "n"})
 	for call, err := range map[string]error{
-		"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home"), "Token": text, "Reserve": reserved, "Release": released,
+		"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home", false), "Token": text, "Reserve": reserved, "Release": released,
 		"Recover": recovered, "Adopt": adopted, "RemoveNode": removed,
 	} {
 		if CodeOf(err) != Forbidden {
