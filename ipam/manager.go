@@ -198,6 +198,9 @@ func (m *Manager) nudge() {
 	}
 }
 
+// Bar ends the leasing of IPv4 addresses, because of why, until the block store has answered a Refresh.
+func (m *Manager) Bar(why error) { m.cfg.Store.bar(fmt.Errorf("%w: %w", ErrNoAddress, why)) }
+
 // CarveOut leaves addr, which is in a block of this node and free, to another node. It is how the owner answers Carve. The error
 // wraps registry.ErrTaken if the address is in use here.
 func (m *Manager) CarveOut(ctx context.Context, addr netip.Addr, to registry.NodeID, epoch uint64, attachment string) error {

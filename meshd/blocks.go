@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -124,6 +125,7 @@ func (d *daemon) openEtcd(s settings, self registry.NodeID, init registry.Comman
 		Log:       d.log.With("network", s.Name),
 	}
 	if s.Created && !s.Founded {
+		rand.Read(init.Registry[:])
 		c.Init = &init
 	}
 	return etcdstore.Open(c)

@@ -78,6 +78,7 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 		described.Error = cmp.Or(described.Error, err.Error())
 		return described
 	}
+	defer countLeases(&described, n)
 	translate(&described, state, registry.NodeID(n.ID()), peerStates(n))
 	return described
 }
@@ -92,6 +93,39 @@ func lostLeases(network string, n *node.Node, r ipam.Report) []api.Lease {
 		})
 	}
 	return lost
+}
+
+// countLeases replaces what the owners told the registry some minutes ago by what the neighbour table has now.
+func countLeases(d *api.IPAM, n *node.Node) {
+	leased := make(map[netip.Addr]string)
+	for _, nb := range n.Neighbours() {
+		for _, a := range nb.Addrs {
+			leased[a] = nb.Node.String()
+		}
+	}
+	for i := range d.Pools {
+		d.Pools[i].Leased = 0
+	}
+	for i := range d.Blocks {
+		d.Blocks[i].Leased = 0
+	}
+	nodes := make(map[string]int)
+	for a, holder := range leased {
+		for i := range d.Pools {
+			if d.Pools[i].Prefix.Contains(a) {
+				d.Pools[i].Leased++
+				nodes[holder]++
+			}
+		}
+		for i := range d.Blocks {
+			if d.Blocks[i].Prefix.Contains(a) && d.Blocks[i].NodeID == holder {
+				d.Blocks[i].Leased++
+			}
+		}
+	}
+	for i := range d.Nodes {
+		d.Nodes[i].Leased = nodes[d.Nodes[i].ID]
+	}
 }
 
 // peerStates returns how the other members are.
@@ -146,6 +180,7 @@ func translate(d *api.IPAM, s registry.State, self registry.NodeID, states map[r
 	}
 	slices.SortFunc(d.Nodes, func(a, b api.NodeUse) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	slices.SortFunc(d.Blocks, func(a, b api.BlockUse) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+	slices.SortFunc(d.Reservations, func(a, b api.Reservation) int { return a.Addresses.First.Compare(b.Addresses.First) })
 	slices.SortFunc(d.Claims, func(a, b api.AddressClaim) int { return a.Address.Compare(b.Address) })
 }
 
@@ -253,6 +288,9 @@ func (d *daemon) Reserve(ctx context.Context, r api.ReserveRequest) (api.Reserva
 		Op:    registry.OpReserve,
 		Range: registry.Reservation{First: r.Addresses.First, Last: r.Addresses.Last, Comment: r.Comment},
 	})
+	if err == nil {
+		err = d.refresh(ctx, r.Network)
+	}
 	return api.Reservation{Addresses: r.Addresses, Comment: r.Comment}, err
 }
 
@@ -265,7 +303,19 @@ func (d *daemon) Release(ctx context.Context, r api.ReleaseRequest) (bool, error
 	if errors.Is(err, registry.ErrNotReserved) {
 		return false, nil
 	}
+	if err == nil {
+		err = d.refresh(ctx, r.Network)
+	}
 	return err == nil, err
+}
+
+// refresh has this host keep to changed reservations at once; the owners of other blocks hear of them with their next Refresh.
+func (d *daemon) refresh(ctx context.Context, network string) error {
+	_, _, manager, _, err := d.ipv4(network)
+	if err != nil {
+		return err
+	}
+	return manager.Refresh(ctx)
 }
 
 // Recover implements api.Backend.
@@ -319,8 +369,12 @@ func (d *daemon) Adopt(ctx context.Context, name string) (api.Adopted, error) {
 	before := manager.Report().Registry
 	if err := j.Join(ctx); err != nil {
 		// The leases may still be of a registry that is gone for good, while the block store follows the one that is left.
-		if state, verr := blocks.View(ctx); verr != nil || state.ID == before {
+		state, verr := blocks.View(ctx)
+		switch {
+		case verr != nil:
 			return api.Adopted{}, api.Errorf(api.Conflict, "%w", err)
+		case state.ID == before: // there is nothing to adopt
+			return api.Adopted{Registry: before.String(), Creator: nodeName(state, state.Creator)}, nil
 		}
 	}
 	if err := manager.Rejoin(ctx); err != nil {

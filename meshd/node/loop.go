@@ -163,7 +163,7 @@ func (n *Node) event(now time.Time, e session.Event) {
 	case session.Closed:
 		n.lost(e.ID, e.Reason)
 		if e.Reason == wire.CloseDuplicate {
-			n.superseded(now, "peer "+e.ID.Short())
+			n.superseded(now)
 		}
 	case session.DuplicateIdentity:
 		n.duplicate(now, e)
@@ -199,7 +199,7 @@ func (n *Node) duplicate(now time.Time, e session.DuplicateIdentity) {
 		n.warn(now, "identity "+e.ID.Short(), "two hosts use the identity "+e.ID.Short()+", one of them at "+where+
 			": a state directory was copied; on one of them, leave the network and join again")
 	case e.Instance > n.cfg.Instance:
-		n.superseded(now, where)
+		n.superseded(now)
 	default:
 		n.warn(now, "identity", "a host at "+where+" uses this host's identity: its state directory is a copy of this one's; "+
 			"there, leave the network and join again")
@@ -208,10 +208,15 @@ func (n *Node) duplicate(now time.Time, e session.DuplicateIdentity) {
 
 // superseded says that another host that started later has our identity: the members keep to that one and close our
 // sessions. They are asked again and again, since that host may be the one to go.
-func (n *Node) superseded(now time.Time, where string) {
-	n.warn(now, "identity", "another host has this host's identity and started later, so the members refuse this one (told by "+
-		where+"); if its state directory was copied, leave the network here and join again with the token")
+func (n *Node) superseded(now time.Time) {
+	if n.manager != nil {
+		n.manager.Bar(errSuperseded)
+	}
+	n.warn(now, "identity", "another host has this host's identity and started later, so the members refuse this one; if its state "+
+		"directory was copied, leave the network here and join again with the token")
 }
+
+var errSuperseded = errors.New("another host with this host's identity started later")
 
 // warn keeps what an operator should know, and logs it if it is news.
 func (n *Node) warn(now time.Time, subject, text string) {
