@@ -153,7 +153,7 @@ func (r Result) exhausted() string {
 	if r.Pool.IsValid() {
 		pool = "pool " + r.Pool.String()
 	}
-	return fmt.Sprintf("%s is left in %s (%s): remove nodes that are gone, or add a pool", marker, pool, users(r.Usage))
+	return fmt.Sprintf("%s is left in %s (%s): remove nodes that are gone (meshctl node remove), or detach what is not needed", marker, pool, users(r.Usage))
 }
 
 func (r Result) recovering() string {

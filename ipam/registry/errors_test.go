@@ -41,7 +41,7 @@ func TestExhaustedNamesUsers(t *testing.T) {
 		r.Usage = append(r.Usage, NodeUse{Node: node(name), Name: "host-" + name, Blocks: 2})
 	}
 	want := "no free block is left in pool 10.77.0.0/24 (blocks of host-a 2, host-b 2, host-c 2, host-d 2, host-e 2, and 2 or more others): " +
-		"remove nodes that are gone, or add a pool"
+		"remove nodes that are gone (meshctl node remove), or detach what is not needed"
 	if got := r.Err().Error(); got != want {
 		t.Errorf("Err = %q, want %q", got, want)
 	}
