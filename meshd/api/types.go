@@ -87,7 +87,6 @@ type PeerState string
 const (
 	PeerUp         PeerState = "up"         // there is a session
 	PeerConnecting PeerState = "connecting" // a member, without a session yet
-	PeerSuspect    PeerState = "suspect"    // other members have doubts about it
 	PeerDown       PeerState = "down"       // nobody hears it
 	PeerLeft       PeerState = "left"       // it left the network
 )
