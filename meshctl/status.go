@@ -41,7 +41,7 @@ func peersCommand(c *cli) *cobra.Command {
 		Long: `DESCRIPTION
   Print a table of the other members of a network, or of all networks.
 
-  STATE is up (there is a session), connecting (there is none yet), suspect (other members have doubts), down (nobody
+  STATE is up (there is a session), connecting (there is none yet), down (nobody
   hears it) or left. SESSION is the age of the session, HEARD how long ago the last datagram came.
 
 ` + footer,
