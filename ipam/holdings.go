@@ -273,28 +273,46 @@ func (h *holdings) loseBlock(p netip.Prefix, lose func(netip.Addr)) error {
 	return nil
 }
 
+// addClaim makes addr a claim. It may be in an own block, and even be leased there: the registry then has not heard yet that the
+// claim was given back.
 func (h *holdings) addClaim(addr netip.Addr, at int64) error {
 	if _, ok := h.claims[addr]; ok || h.terms.Epoch == 0 {
 		return fmt.Errorf("%v is claimed twice or without an epoch", addr)
 	}
-	if a, ok := h.leased[addr]; ok {
-		return fmt.Errorf("%v is claimed, but leased by %v", addr, a)
+	c := claim{since: at}
+	if was, ok := h.idle[addr]; ok {
+		c = claim{was.since, was.by} // its cooldown goes on
+		h.forget(addr)
 	}
-	h.forget(addr)
-	h.claims[addr] = claim{since: at}
+	if _, leased := h.leased[addr]; leased {
+		h.blockOf(addr).leased-- // it counts as a claim from now on
+	}
+	h.claims[addr] = c
 	h.recount(addr)
 	return nil
 }
 
+// unclaim ends a claim. In an own block the address is the block's again, and so is its lease; elsewhere the lease is lost.
 func (h *holdings) unclaim(addr netip.Addr, lose func(netip.Addr)) error {
-	if _, ok := h.claims[addr]; !ok {
+	c, ok := h.claims[addr]
+	if !ok {
 		return fmt.Errorf("%v is given back, but it is not this node's", addr)
 	}
 	delete(h.claims, addr)
-	if a, ok := h.leased[addr]; ok {
+	b := h.blockOf(addr)
+	if _, carved := h.carved[addr]; carved {
+		b = nil
+	}
+	a, leased := h.leased[addr]
+	switch {
+	case leased && b != nil:
+		b.leased++
+	case leased:
 		h.lost[addr] = a
 		delete(h.leased, addr)
 		lose(addr)
+	case b != nil && c.by != (Attachment{}):
+		h.putIdle(addr, c.since, c.by)
 	}
 	h.recount(addr)
 	return nil
