@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -76,14 +77,20 @@ type modelNode struct {
 	m     *Manager
 	// starts are those of its daemon since it was made, restored or wiped: if the registry knows one of them as the latest of the node,
 	// this machine is the node and not a stale copy of it.
-	starts   map[uint64]bool
-	told     map[Attachment]Lease // what attachments were told and use
-	stale    bool                 // a copy of a machine that has not reached the block store yet
-	heard    time.Time            // true time of the last Refresh that was answered
-	at       time.Duration        // skew at that time
-	ended    uint64               // the epoch that this process was told has ended
-	jumped   time.Time            // when its clock was last set forward, in true time
-	snapshot *modelNode           // an earlier state of disk and attachments
+	starts map[uint64]bool
+	told   map[Attachment]Lease // what attachments were told and use
+	stale  bool                 // a copy of a machine that has not reached the block store yet
+	// superseded: another machine with this identity has acted since the block store last answered this one, which cannot know. What
+	// is promised begins with the next answer that it could write down, and till then nothing is leased (doc.go: "the block store answers only the later one, and the earlier gives up all").
+	superseded bool
+	answered   time.Time // by its own clock: when the last Refresh that was answered was sent
+	// doubted are attachments whose last change failed in a way that leaves unknown what is on the disk, which the caller was told.
+	doubted  map[Attachment]bool
+	heard    time.Time     // true time of the last Refresh that was answered
+	at       time.Duration // skew at that time
+	ended    uint64        // the epoch that this process was told has ended
+	jumped   time.Time     // when its clock was last set forward, in true time
+	snapshot *modelNode    // an earlier state of disk and attachments
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -93,7 +100,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		Pools: []registry.Pool{pool}, Timing: modelTiming})
 	for i := range 3 {
 		n := &modelNode{w: w, id: registry.NodeID{byte(i + 1)}, name: fmt.Sprint("n", i+1), dir: newMemDirectory()}
-		n.told, n.starts = map[Attachment]Lease{}, map[uint64]bool{}
+		n.told, n.starts, n.doubted = map[Attachment]Lease{}, map[uint64]bool{}, map[Attachment]bool{}
 		w.nodes = append(w.nodes, n)
 		n.reboot()
 	}
@@ -117,6 +124,12 @@ func (w *world) log(format string, args ...any) {
 }
 
 func (w *world) play(steps int) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log("%s", debug.Stack())
+			w.fatalf("panic: %v", p)
+		}
+	}()
 	for range steps {
 		w.step()
 		w.checkWorld()
@@ -169,7 +182,20 @@ func (w *world) step() {
 
 func (w *world) apply(c registry.Command) registry.Result {
 	c.Time = w.now
-	return registry.Apply(&w.records, c)
+	r := registry.Apply(&w.records, c)
+	if c.Instance != 0 && r.Code == registry.OK {
+		w.acted(c)
+	}
+	return r
+}
+
+// acted notes that a machine with the identity of c's sender has changed what the others with it may know.
+func (w *world) acted(c registry.Command) {
+	for _, n := range w.nodes {
+		if n.id == c.Node && !n.starts[c.Instance] {
+			n.superseded, n.answered = true, time.Time{}
+		}
+	}
 }
 
 func (w *world) reserve() {
@@ -249,7 +275,7 @@ func (n *modelNode) Do(_ context.Context, c registry.Command) (registry.Result, 
 		n.ended = c.Epoch
 	}
 	if c.Op == registry.OpRefresh && r.Code == registry.OK {
-		n.stale, n.heard, n.at = false, w.now, n.skew
+		n.stale, n.heard, n.at, n.answered = false, w.now, n.skew, n.clock()
 	}
 	if fate > 95 {
 		w.late = append(w.late, c) // a repeat is under way
@@ -374,6 +400,7 @@ func (n *modelNode) restore() {
 // wipe is a host that was installed anew with its identity.
 func (n *modelNode) wipe() {
 	n.dir, n.told, n.starts, n.snapshot = newMemDirectory(), map[Attachment]Lease{}, map[uint64]bool{}, nil
+	n.doubted = map[Attachment]bool{}
 	n.reboot()
 	n.w.log("%s is wiped", n.name)
 }
@@ -383,7 +410,8 @@ func (n *modelNode) clone() {
 	if len(n.w.nodes) > 3 || n.dir.off || n.store.journal.failed != nil {
 		return
 	}
-	c := &modelNode{w: n.w, id: n.id, name: n.name + "'", dir: n.dir.copy(), told: maps.Clone(n.told), starts: map[uint64]bool{}}
+	c := &modelNode{w: n.w, id: n.id, name: n.name + "'", dir: n.dir.copy(), told: maps.Clone(n.told), starts: map[uint64]bool{},
+		doubted: map[Attachment]bool{}}
 	c.stale = true
 	n.w.nodes = append(n.w.nodes, c)
 	c.reboot()
@@ -412,6 +440,9 @@ func (n *modelNode) attach() {
 	n.w.log("%s attach %v %v: %v %v", n.name, a, r.IPv4.Addr, l.IPv4, err)
 	n.m.notUntil = time.Time{}
 	if err != nil {
+		if n.store.journal.failed != nil {
+			n.doubted[a] = true
+		}
 		return
 	}
 	if !l.IPv4.IsValid() || l.Lost || r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr {
@@ -427,6 +458,7 @@ func (n *modelNode) attach() {
 		}
 	}
 	n.told[a] = l
+	delete(n.doubted, a)
 }
 
 // checkCooldown: "an address is not reused before a cooldown".
@@ -471,7 +503,7 @@ func (w *world) state() registry.State {
 // nobody can know yet that they are copies.
 func (n *modelNode) rightful(s registry.State) bool {
 	r, ok := s.Nodes[n.id]
-	return ok && !r.Removed && n.starts[r.Instance] && r.Epoch == n.store.held.v4.terms.Epoch
+	return ok && !r.Removed && !n.stale && !n.superseded && n.starts[r.Instance] && r.Epoch == n.store.held.v4.terms.Epoch
 }
 
 // checkWorld fails unless no two attachments of rightful machines hold the same address, each holds one that the registry gives
@@ -490,10 +522,13 @@ func (w *world) checkWorld() {
 		if n.ended != 0 && n.ended == n.store.held.v4.terms.Epoch && !n.store.refused(n.clock()) {
 			w.fatalf("%s was told that epoch %d has ended and goes on leasing under it", n.name, n.ended)
 		}
+		n.superseded = n.superseded && (n.answered.IsZero() || !n.store.contacted.Equal(n.answered))
 		rightful := n.rightful(s)
 		for a, told := range n.told {
 			l, ok := n.store.held.leases[a]
-			if !ok || l.IPv6 != told.IPv6 || l.IPv4 != told.IPv4 {
+			// A lost address may have been replaced by a change that the caller was told may be on the disk or not.
+			replaced := told.Lost && n.doubted[a]
+			if !ok || l.IPv6 != told.IPv6 || l.IPv4 != told.IPv4 && !replaced {
 				w.fatalf("%s was told %v and has %v", n.name, told, l)
 			}
 			if n.told[a] = l; l.Lost || !rightful {
