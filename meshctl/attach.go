@@ -92,7 +92,10 @@ func add(ctx context.Context, client *api.Client, r attach.Request) (api.Attachm
 		return result.Attachment, err
 	}
 	a, cerr := attach.Check(ctx, client, r)
-	if cerr != nil {
+	switch {
+	case errors.Is(cerr, attach.ErrLost):
+		return api.Attachment{}, cerr
+	case cerr != nil:
 		return api.Attachment{}, err
 	}
 	return a, nil

@@ -21,7 +21,7 @@ func (d *daemon) IPAM(context.Context, string) ([]api.IPAM, error) {
 	address := func(a string) token.Range { return token.RangeOf(netip.PrefixFrom(netip.MustParseAddr(a), 32)) }
 	return []api.IPAM{{
 		Network: "home", Engine: "raft", Role: api.IPAMVoter, Leader: "db-1", Voters: []string{"db-1", "old-1", "web-1"}, Copies: []string{"web-2"},
-		LastContact: now().Add(-4 * time.Second), Registry: "101112131415161718191a1b1c1d1e1f", Created: began(), Creator: "web-1", Generation: 1,
+		LastContact: now().Add(-4 * time.Second), Registry: "101112131415161718191a1b1c1d1e1f", Created: began(), Creator: "web-1", Generation: 1, DeadAfter: api.Duration(72 * time.Hour),
 		Pools: []api.PoolUse{
 			{
 				Pool:      api.Pool{Prefix: token.DefaultPool(), BlockBits: 26, Gateway: netip.MustParseAddr("10.77.0.1")},

@@ -58,6 +58,9 @@ func (c *cli) registry(m api.IPAM) error {
 	if m.Registry != "" {
 		t.row("  registry", fmt.Sprintf("%s, made by %s %s ago, generation %d", m.Registry, dash(m.Creator), age(c.now(), m.Created), m.Generation))
 	}
+	if m.DeadAfter != 0 {
+		t.row("  hosts", fmt.Sprintf("removed after %v of silence", m.DeadAfter))
+	}
 	for _, w := range m.Warnings {
 		t.row("  warning", w)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type ipv4Flags struct {
 	ipv4           string
 	pools, exclude []string
 	bits           int
+	deadAfter      time.Duration
 	etcd           etcdFlags
 }
 
@@ -33,6 +35,7 @@ func (f *ipv4Flags) add(cmd *cobra.Command, r *api.CreateRequest) {
 		"(default "+token.DefaultPool().String()+")")
 	cmd.Flags().IntVar(&f.bits, "block-bits", 0, "prefix length in `bits` of the blocks that hosts own (default 26, longer in small pools)")
 	cmd.Flags().StringArrayVar(&f.exclude, "exclude", nil, "`addresses` of a pool never to give out: ADDRESS, PREFIX or FIRST-LAST; repeatable")
+	cmd.Flags().DurationVar(&f.deadAfter, "dead-after", 0, "`time` of silence after which a host's blocks go to others, 15m to 8784h (default 72h)")
 	f.etcd.add(cmd)
 	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)
 }
@@ -42,10 +45,13 @@ func (f *ipv4Flags) set(c *cli, r *api.CreateRequest) (err error) {
 	switch {
 	case f.ipv4 != "" && f.ipv4 != api.NoIPv4:
 		return usagef("--ipv4: %q is not %q; say --pool", f.ipv4, api.NoIPv4)
-	case f.ipv4 != "" && (len(f.pools) > 0 || f.bits != 0 || len(f.exclude) > 0 || f.etcd.used()):
+	case f.ipv4 != "" && (len(f.pools) > 0 || f.bits != 0 || len(f.exclude) > 0 || f.deadAfter != 0 || f.etcd.used()):
 		return usagef("--ipv4 none: a network without IPv4 has neither pools nor ipam")
 	}
-	r.IPv4None = f.ipv4 != ""
+	if err := token.CheckDeadAfter(token.Duration(f.deadAfter)); err != nil {
+		return usagef("--dead-after: %w", err)
+	}
+	r.IPv4None, r.DeadAfter = f.ipv4 != "", api.Duration(f.deadAfter)
 	if r.Pools, err = token.ParsePools(f.pools, f.bits, f.exclude); err != nil {
 		return usagef("--pool: %w", err)
 	}

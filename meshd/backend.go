@@ -240,7 +240,12 @@ func attachment(s settings, l ipam.Lease) api.Attachment {
 	if p := l.IPv4Prefix(); p.IsValid() && !l.Lost {
 		addresses = append(addresses, p)
 	}
+	var lost netip.Addr
+	if l.Lost {
+		lost = l.IPv4
+	}
 	return api.Attachment{
+		Lost:      lost,
 		Network:   s.Name,
 		Container: l.Container,
 		IfName:    l.IfName,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -63,7 +64,9 @@ func (b brokenStore) Close() error { return nil }
 // openBlocks returns what opens the engine.
 func (d *daemon) openBlocks(s settings) func(*node.Streams) (ipam.BlockStore, error) {
 	self := registry.NodeID(s.Identity.Public)
-	init := registry.Command{Op: registry.OpInit, Node: self, Pools: registryPools(s.Pools)}
+	init := registry.Command{
+		Op: registry.OpInit, Node: self, Pools: registryPools(s.Pools), Timing: registry.Timing{DeadAfter: time.Duration(s.DeadAfter)},
+	}
 	if s.IPAM.Engine() == token.Etcd {
 		return func(*node.Streams) (ipam.BlockStore, error) { return d.openEtcd(s, self, init) }
 	}

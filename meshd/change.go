@@ -39,7 +39,7 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 		return api.Created{}, err
 	}
 	s.PSK, s.NetworkID, s.Created = psk, session.NetworkID(r.Name, psk), true
-	s.MTU, s.IPv6, s.Pools = r.MTU, r.IPv6, r.Pools
+	s.MTU, s.IPv6, s.Pools, s.DeadAfter = r.MTU, r.IPv6, r.Pools, r.DeadAfter
 	if len(s.Pools) == 0 && !r.IPv4None {
 		s.Pools = []token.Pool{{Prefix: d.freePool()}}
 	}

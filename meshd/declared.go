@@ -57,6 +57,10 @@ func (d *daemon) addDeclared(want config.Network) error {
 	if len(s.Pools) == 0 && !want.IPv4None {
 		s.Pools = []token.Pool{{Prefix: token.DefaultPool()}}
 	}
+	s.DeadAfter = want.DeadAfter
+	if err := d.checkPools(s, want.Force); err != nil {
+		return fmt.Errorf("%w (force = true in the file)", err)
+	}
 	_, err = d.add(s, func(*network) error { return nil }) // members are called until one answers
 	return err
 }

@@ -140,6 +140,7 @@ func peerStates(n *node.Node) map[registry.NodeID]api.PeerState {
 // translate puts the registry's state into the API's words.
 func translate(d *api.IPAM, s registry.State, self registry.NodeID, states map[registry.NodeID]api.PeerState) {
 	d.Registry, d.Created, d.Creator, d.Generation = s.ID.String(), s.CreatedAt, nodeName(s, s.Creator), s.Generation
+	d.DeadAfter = api.Duration(s.Timing.DeadAfter)
 	uses := make(map[registry.NodeID]*api.NodeUse)
 	for id, n := range s.Nodes {
 		uses[id] = &api.NodeUse{

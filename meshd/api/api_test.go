@@ -181,10 +181,10 @@ func TestCalls(t *testing.T) {
 		{"create", func() (any, error) {
 			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b",
 				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n",
-				Pools: []Pool{{Prefix: pool, BlockBits: 27, Exclude: []netip.Prefix{part}}}, IPAM: "etcd://e", Force: true})
+				Pools: []Pool{{Prefix: pool, BlockBits: 27, Exclude: []netip.Prefix{part}}}, IPAM: "etcd://e", DeadAfter: Duration(24 * time.Hour), Force: true})
 		}, Created{Network: Network{Name: "home"}.filled(), Token: "t"},
 			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b PSK:12345678 Endpoints:[a:1] NodeName:n " +
-				"Pools:[{Prefix:10.77.0.0/16 BlockBits:27 Gateway:invalid IP Exclude:[10.77.1.0/28]}] IPv4None:false IPAM:etcd://e Force:true}"},
+				"Pools:[{Prefix:10.77.0.0/16 BlockBits:27 Gateway:invalid IP Exclude:[10.77.1.0/28]}] IPv4None:false IPAM:etcd://e DeadAfter:24h Force:true}"},
 		{"join", func() (any, error) {
 			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
 		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},

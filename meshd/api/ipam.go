@@ -10,6 +10,9 @@ import (
 // Pool is IPv4 addresses of which containers get theirs.
 type Pool = token.Pool
 
+// Duration is a time.Duration. Its JSON is text: "72h", "1h30m".
+type Duration = token.Duration
+
 // Range is the IPv4 addresses from one to another. Its JSON is "PREFIX", "ADDRESS" or "FIRST-LAST".
 type Range = token.Range
 
@@ -27,6 +30,7 @@ type IPAM struct {
 	Created      time.Time      `json:"created,omitzero"`      // when the registry was made
 	Creator      string         `json:"creator"`               // name of the host that made it
 	Generation   uint64         `json:"generation"`            // how often the registry was recovered from a lost majority
+	DeadAfter    Duration       `json:"dead_after,omitzero"`   // how long a host may be silent before its blocks go to others
 	Refusal      string         `json:"refusal,omitempty"`     // why this host leases no IPv4 addresses now
 	Pools        []PoolUse      `json:"pools"`                 // as they were given
 	Nodes        []NodeUse      `json:"nodes"`                 // by name

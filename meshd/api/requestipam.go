@@ -37,10 +37,13 @@ type RemoveNodeRequest struct {
 
 // checkIPv4 checks what a new network shall be as to IPv4.
 func (r *CreateRequest) checkIPv4() error {
+	if err := token.CheckDeadAfter(r.DeadAfter); err != nil {
+		return fmt.Errorf("dead_after: %w", err)
+	}
 	if err := token.CheckPools(r.Pools); err != nil {
 		return err
 	}
-	if r.IPv4None && (len(r.Pools) > 0 || r.IPAM != "") {
+	if r.IPv4None && (len(r.Pools) > 0 || r.IPAM != "" || r.DeadAfter != 0) {
 		return errors.New("a network without IPv4 has neither pools nor ipam")
 	}
 	return checkIPAM(r.IPAM)

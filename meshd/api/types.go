@@ -114,6 +114,7 @@ type Attachment struct {
 	MAC       MAC            `json:"mac"`              //
 	Addresses []netip.Prefix `json:"addresses"`        // each with the length of its subnet; at most one of each family
 	Routes    []Route        `json:"routes"`           // beside those of the subnets
+	Lost      netip.Addr     `json:"lost,omitzero"`    // IPv4 address that it had and that is this host's no more; attaching anew gives another
 	Source    Source         `json:"source"`           //
 	NetNS     string         `json:"netns,omitempty"`  // as the caller named it
 	Created   time.Time      `json:"created,omitzero"` // when it was first attached

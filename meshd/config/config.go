@@ -37,17 +37,19 @@ type Config struct {
 // Network is a network that this host shall be a member of.
 type Network struct {
 	Name      string
-	NetworkID [16]byte     //
-	PSK       [32]byte     //
-	MTU       int          // bytes; 0: token.DefaultMTU
-	IPv6      netip.Prefix // of the overlay; the zero Prefix: the ULA of the network ID
-	Pools     []token.Pool // of IPv4 addresses; none: token.DefaultPool, unless IPv4None
-	IPv4None  bool         // the network has no IPv4
-	IPAM      token.IPAM   // who hands out blocks of the pools, with what lets this host in
-	Create    bool         // make the network if this host is not in it, instead of joining it
-	Seeds     []string     // endpoints of members
-	Advertise []string     // endpoints of this host, beside its interfaces'
-	Bridge    string       // containers are put into it; "": one that meshd makes
+	NetworkID [16]byte       //
+	PSK       [32]byte       //
+	MTU       int            // bytes; 0: token.DefaultMTU
+	IPv6      netip.Prefix   // of the overlay; the zero Prefix: the ULA of the network ID
+	Pools     []token.Pool   // of IPv4 addresses; none: token.DefaultPool, unless IPv4None
+	IPv4None  bool           // the network has no IPv4
+	IPAM      token.IPAM     // who hands out blocks of the pools, with what lets this host in
+	DeadAfter token.Duration // how long a host may be silent before its blocks go to others; 0: the default; for the one who creates
+	Force     bool           // although this host has addresses or routes in a pool
+	Create    bool           // make the network if this host is not in it, instead of joining it
+	Seeds     []string       // endpoints of members
+	Advertise []string       // endpoints of this host, beside its interfaces'
+	Bridge    string         // containers are put into it; "": one that meshd makes
 }
 
 // Default returns the configuration of a host without a file. Its name is the system's.

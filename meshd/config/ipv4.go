@@ -10,7 +10,7 @@ import (
 
 // saysIPv4 says whether the file says anything about the network's IPv4 addresses.
 func (r *rawNetwork) saysIPv4() bool {
-	return r.IPv4 != "" || len(r.Pools) > 0 || r.BlockBits != 0 || len(r.Exclude) > 0
+	return r.IPv4 != "" || len(r.Pools) > 0 || r.BlockBits != 0 || len(r.Exclude) > 0 || r.DeadAfter != nil
 }
 
 // setIPv4 translates what the file says about the network's IPv4 addresses.
@@ -22,6 +22,15 @@ func (r *rawNetwork) setIPv4(n *Network) (err error) {
 		return errors.New("ipv4: a network without IPv4 has no pools, block_bits and exclude")
 	}
 	n.IPv4None = r.IPv4 == "none"
+	if r.DeadAfter != nil {
+		n.DeadAfter = *r.DeadAfter
+	}
+	if n.IPv4None && r.DeadAfter != nil {
+		return errors.New("dead_after: the network has no IPv4")
+	}
+	if err := token.CheckDeadAfter(n.DeadAfter); err != nil {
+		return fmt.Errorf("dead_after: %w", err)
+	}
 	if n.Pools, err = token.ParsePools(r.Pools, r.BlockBits, r.Exclude); err != nil {
 		return fmt.Errorf("pools: %w", err)
 	}

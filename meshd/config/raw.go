@@ -28,25 +28,27 @@ type rawConfig struct {
 
 // rawNetwork is one [[network]].
 type rawNetwork struct {
-	Name      string   `toml:"name"`
-	Token     string   `toml:"token"`
-	TokenFile string   `toml:"token_file"`
-	PSK       string   `toml:"psk"`
-	PSKFile   string   `toml:"psk_file"`
-	Endpoints []string `toml:"endpoints"`
-	Create    bool     `toml:"create"`
-	Advertise []string `toml:"advertise"`
-	Bridge    string   `toml:"bridge"`
-	IPv6      string   `toml:"ipv6"`
-	MTU       int      `toml:"mtu"`
-	IPv4      string   `toml:"ipv4"`
-	Pools     []string `toml:"pools"`
-	BlockBits int      `toml:"block_bits"`
-	Exclude   []string `toml:"exclude"`
-	IPAM      string   `toml:"ipam"`
-	IPAMCA    string   `toml:"ipam_ca"`
-	IPAMCert  string   `toml:"ipam_cert"`
-	IPAMKey   string   `toml:"ipam_key"`
+	Name      string          `toml:"name"`
+	Token     string          `toml:"token"`
+	TokenFile string          `toml:"token_file"`
+	PSK       string          `toml:"psk"`
+	PSKFile   string          `toml:"psk_file"`
+	Endpoints []string        `toml:"endpoints"`
+	Create    bool            `toml:"create"`
+	Advertise []string        `toml:"advertise"`
+	Bridge    string          `toml:"bridge"`
+	IPv6      string          `toml:"ipv6"`
+	MTU       int             `toml:"mtu"`
+	IPv4      string          `toml:"ipv4"`
+	Pools     []string        `toml:"pools"`
+	BlockBits int             `toml:"block_bits"`
+	Exclude   []string        `toml:"exclude"`
+	DeadAfter *token.Duration `toml:"dead_after"`
+	Force     bool            `toml:"force"`
+	IPAM      string          `toml:"ipam"`
+	IPAMCA    string          `toml:"ipam_ca"`
+	IPAMCert  string          `toml:"ipam_cert"`
+	IPAMKey   string          `toml:"ipam_key"`
 }
 
 // config checks and translates the file; what it does not say is as in c.
@@ -228,7 +230,7 @@ func (r *rawNetwork) fromToken(secret func(string) ([]byte, error)) (Network, er
 	case len(r.Endpoints) > 0, r.IPv6 != "", r.MTU != 0:
 		return Network{}, errors.New("endpoints, ipv6 and mtu are in the token; leave them out, or give psk instead")
 	case r.saysIPv4():
-		return Network{}, errors.New("ipv4, pools, block_bits and exclude are the network's, which has a token; leave them out")
+		return Network{}, errors.New("ipv4, pools, block_bits, exclude and dead_after are the network's, which has a token; leave them out")
 	}
 	n := Network{
 		Name: t.Name, NetworkID: t.NetworkID, PSK: t.PSK, MTU: t.MTU, IPv6: t.IPv6, Seeds: t.Endpoints,

@@ -24,6 +24,7 @@ type Settings struct {
 	IPv6         netip.Prefix     // of the overlay
 	Pools        []token.Pool     // of IPv4 addresses; none: the network has no IPv4
 	IPAM         token.IPAM       // who hands out blocks of the pools, with what lets this host in; may hold a password
+	DeadAfter    token.Duration   // how long a host may be silent, if this one makes the registry; 0: the default
 	Bridge       string           // containers are put into it
 	BridgeOwned  bool             // meshd made the bridge
 	Advertise    []string         // endpoints of this host, beside its interfaces'; "HOST:PORT"
@@ -44,24 +45,25 @@ const settingsVersion = 1
 
 // settingsFile is network.json.
 type settingsFile struct {
-	Version      int          `json:"version"`
-	Name         string       `json:"name"`
-	NetworkID    hexBytes     `json:"network_id"`
-	PSK          hexBytes     `json:"psk"`
-	MTU          int          `json:"mtu"`
-	IPv6         string       `json:"ipv6"`
-	Pools        []token.Pool `json:"pools"`
-	IPAM         string       `json:"ipam"`
-	Bridge       string       `json:"bridge"`
-	BridgeOwned  bool         `json:"bridge_owned"`
-	Advertise    []string     `json:"advertise"`
-	Seeds        []string     `json:"seeds"`
-	NodeName     string       `json:"node_name"`
-	Created      bool         `json:"created"`
-	Founded      bool         `json:"founded,omitempty"`
-	Pending      bool         `json:"pending,omitempty"`
-	PrivateKey   hexBytes     `json:"private_key"`
-	LastInstance uint64       `json:"last_instance"`
+	Version      int            `json:"version"`
+	Name         string         `json:"name"`
+	NetworkID    hexBytes       `json:"network_id"`
+	PSK          hexBytes       `json:"psk"`
+	MTU          int            `json:"mtu"`
+	IPv6         string         `json:"ipv6"`
+	Pools        []token.Pool   `json:"pools"`
+	IPAM         string         `json:"ipam"`
+	DeadAfter    token.Duration `json:"dead_after,omitzero"`
+	Bridge       string         `json:"bridge"`
+	BridgeOwned  bool           `json:"bridge_owned"`
+	Advertise    []string       `json:"advertise"`
+	Seeds        []string       `json:"seeds"`
+	NodeName     string         `json:"node_name"`
+	Created      bool           `json:"created"`
+	Founded      bool           `json:"founded,omitempty"`
+	Pending      bool           `json:"pending,omitempty"`
+	PrivateKey   hexBytes       `json:"private_key"`
+	LastInstance uint64         `json:"last_instance"`
 }
 
 // hexBytes is hexadecimal digits in JSON.
@@ -104,6 +106,7 @@ func (s *State) save(n Settings) error {
 		IPv6:         n.IPv6.String(),
 		Pools:        n.Pools,
 		IPAM:         n.IPAM.URL(),
+		DeadAfter:    n.DeadAfter,
 		Bridge:       n.Bridge,
 		BridgeOwned:  n.BridgeOwned,
 		Advertise:    n.Advertise,
@@ -188,6 +191,7 @@ func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
 		NodeName: f.NodeName, Created: f.Created, Founded: f.Founded, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
+		DeadAfter: f.DeadAfter,
 	}
 	var private [32]byte
 	for _, b := range []struct {
@@ -227,6 +231,9 @@ func (n Settings) check() error {
 	}
 	if err := token.CheckPools(n.Pools); err != nil {
 		return err
+	}
+	if err := token.CheckDeadAfter(n.DeadAfter); err != nil {
+		return fmt.Errorf("dead_after: %w", err)
 	}
 	if err := n.IPAM.Check(); err != nil {
 		return fmt.Errorf("ipam: %w", err)

@@ -41,7 +41,8 @@ func settings(t *testing.T, name string) Settings {
 			{Prefix: token.DefaultPool(), BlockBits: 26, Gateway: netip.MustParseAddr("10.77.0.1"), Exclude: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")}},
 			{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
 		},
-		IPAM: token.IPAM{Endpoints: []string{"e:1"}, Prefix: "/x/", TLS: true, User: "u", Password: "p@/", CA: "/ca", Cert: "/c", Key: "/k"},
+		DeadAfter: token.Duration(24 * time.Hour),
+		IPAM:      token.IPAM{Endpoints: []string{"e:1"}, Prefix: "/x/", TLS: true, User: "u", Password: "p@/", CA: "/ca", Cert: "/c", Key: "/k"},
 	}
 }
 

@@ -19,6 +19,7 @@ var (
 	ErrHost        = netdev.ErrHost        // that namespace is the host's
 	ErrExists      = netdev.ErrExists      // the container has an interface of that name already
 	ErrInterface   = errors.New("setting up the interface")
+	ErrLost        = errors.New("its IPv4 address is lost") // Check: meshd has taken it from the container
 )
 
 // Request names one container interface.
@@ -184,6 +185,10 @@ func Check(ctx context.Context, client *api.Client, r Request) (api.Attachment, 
 	config := configOf(r, a)
 	if r.MAC != nil {
 		config.MAC = r.MAC
+	}
+	if a.Lost.IsValid() {
+		return api.Attachment{}, fmt.Errorf("%s/%s: %w: %v is this host's no more and may be given to another container; detach it and attach "+
+			"it again, or restart it", r.Container, r.IfName, ErrLost, a.Lost)
 	}
 	if err := netdev.Check(ns, config); err != nil {
 		return api.Attachment{}, fmt.Errorf("checking the interface: %w", err)

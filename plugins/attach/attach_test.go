@@ -139,6 +139,22 @@ func TestAddIPv4(t *testing.T) {
 	}
 }
 
+// A container whose address is another host's by now is not as it should be, though its interface is.
+func TestCheckLost(t *testing.T) {
+	b := meshdtest.New()
+	client, r := start(t, b)
+	if _, err := attach.Add(context.Background(), client, r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attach.Check(context.Background(), client, r); err != nil {
+		t.Fatalf("Check error = %v, want nil", err)
+	}
+	b.Lose(r.Container, r.IfName)
+	if _, err := attach.Check(context.Background(), client, r); !errors.Is(err, attach.ErrLost) || !strings.Contains(err.Error(), "attach it again") {
+		t.Errorf("Check error = %v, want ErrLost and the way out", err)
+	}
+}
+
 // "Add fails if it is not that of the attachment, with the length of its subnet."
 func TestAddRuntimeIPv4Errors(t *testing.T) {
 	rows := []struct{ name, ask, runtime, want string }{

@@ -286,6 +286,25 @@ func TestIPv4None(t *testing.T) {
 	a.Output("meshctl", "ipam", "check", "six")
 }
 
+// "And by itself after a configurable time dead": the registry knows it, on every host, and refuses what makes no sense.
+//
+//	a: creates with --dead-after ══ underlay ══ b
+func TestDeadAfter(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	a, b := hosts[0], hosts[1]
+	a.StartMeshd()
+	fails(t, a, 2, []string{"--dead-after", "5m", "15m"}, "meshctl", "network", "create", "mesh", "--dead-after", "5m")
+	a.Meshd().Stop()
+	created(t, []string{"--dead-after", "36h"}, hosts...)
+	leased(t, b, "db", "")
+	for _, h := range hosts {
+		if got := blocks(h).DeadAfter; time.Duration(got) != 36*time.Hour {
+			t.Errorf("%s: hosts are removed after %v, want 36h", h.Name, got)
+		}
+	}
+}
+
 // "Any size from /29 up"; "exhausted pool (error names pool, use and way out)".
 //
 //	a: a pool of five addresses

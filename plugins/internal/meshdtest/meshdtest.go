@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -141,6 +142,21 @@ func (b *Backend) lease(r api.AttachRequest) api.Attachment {
 	}
 	a.Addresses = append(a.Addresses, netip.PrefixFrom(ipv4, b.IPv4.Bits()))
 	return a
+}
+
+// Lose takes the IPv4 address from an attachment, as meshd does when the address is another host's.
+func (b *Backend) Lose(container, ifname string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := [2]string{container, ifname}
+	a := b.attachments[key]
+	for i, p := range a.Addresses {
+		if p.Addr().Is4() {
+			a.Lost, a.Addresses = p.Addr(), slices.Delete(slices.Clone(a.Addresses), i, i+1)
+			break
+		}
+	}
+	b.attachments[key] = a
 }
 
 // Detach implements api.Backend.
