@@ -10,6 +10,9 @@
 //   - No container outlives its host. The leases there are when meshd first starts after a boot are those of containers
 //     that are no more; each is freed after the grace, unless it is attached again or its interface is seen.
 //
+// What exists is seen in the kernel: interfaces in the bridge, network namespaces, and the init of a container, which LXC's and LXD's
+// have alike; beside that only libcni's results are read. So no runtime has to be asked, or to run.
+//
 // What is decided from observations is in core: no goroutine, no clock. Reconciler runs it, and Linux looks at the host.
 // That a runtime later asks to detach what was freed does no harm: there is nothing to detach.
 package reconcile

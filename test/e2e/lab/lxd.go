@@ -1,0 +1,88 @@
+package lab
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// lxdDir is where a host's LXD keeps everything. Its socket's path has to be short.
+const lxdDir = "/var/lib/lxd"
+
+// lxdPreseed is LXD's configuration: a pool of plain directories, and no network of its own.
+const lxdPreseed = `config: {images.auto_update_interval: "0"}
+storage_pools: [{name: default, driver: dir}]
+profiles: [{name: default, devices: {root: {path: /, pool: default, type: disk}}}]
+`
+
+// lxdMetadata describes the image that is made of the containers' root file system.
+const lxdMetadata = `architecture: x86_64
+creation_date: 1700000000
+properties: {description: busybox, os: busybox, release: "1"}
+templates: {}
+`
+
+// StartLXD starts the real LXD of Debian, and gives it an image of the containers' root file system.
+func (h *Host) StartLXD() *Process {
+	h.lab.tb.Helper()
+	h.Output("mkdir", "-p", lxdDir)
+	p := h.RestartLXD()
+	if r := h.TryInput(lxdPreseed, h.lxd("lxd", "init", "--preseed")...); r.Code != 0 {
+		h.lab.tb.Fatalf("%s: lxd init: exit %d: %s", h.Name, r.Code, r.Stderr)
+	}
+	h.Write("/run/image/metadata.yaml", lxdMetadata)
+	h.Output("tar", "-C", "/run/image", "-cf", "/run/image.tar", "metadata.yaml", "-C", "/var/lib/rootfs", "--transform", "s,^root,rootfs,", "root")
+	h.Output(h.lxd("lxc", "image", "import", "/run/image.tar", "--alias", "busybox", "-q")...)
+	return p
+}
+
+// RestartLXD starts an LXD that does not run, on the data that it has.
+func (h *Host) RestartLXD() *Process {
+	h.lab.tb.Helper()
+	p := h.Start(h.lxd("lxd", "--group", "root")...)
+	h.Within(30*time.Second, "LXD is ready", func() bool {
+		return h.Try(h.lxd("lxd", "waitready", "--timeout", "5")...).Code == 0
+	}, p.Err.String)
+	return p
+}
+
+// lxd is a command line with LXD's environment.
+func (h *Host) lxd(args ...string) []string { return append([]string{"env", "LXD_DIR=" + lxdDir}, args...) }
+
+// LXDCommand runs lxc, LXD's client, on the host. It has to succeed.
+func (h *Host) LXDCommand(args ...string) string {
+	h.lab.tb.Helper()
+	return h.Output(h.lxd(append([]string{"lxc"}, args...)...)...)
+}
+
+// LXD makes and starts an instance whose interface lxc-hook makes, by the lines of docs/operations.md.
+func (h *Host) LXD(name, hookArgs string) *Container {
+	h.lab.tb.Helper()
+	hook := strings.TrimSpace(filepath.Join(h.lab.bin, "lxc-hook") + " " + hookArgs)
+	lines := "lxc.hook.start-host = " + hook + "\nlxc.hook.post-stop = " + hook + "\nlxc.init.cmd = /bin/sleep 100000\n"
+	if isFile("/sys/module/apparmor/parameters/enabled") {
+		lines += "lxc.apparmor.profile = unconfined\n"
+	}
+	h.LXDCommand("init", "busybox", name, "-q")
+	if r := h.TryInput(lines, h.lxd("lxc", "config", "set", name, "raw.lxc", "-")...); r.Code != 0 {
+		h.lab.tb.Fatalf("%s: lxc config set %s raw.lxc: exit %d: %s", h.Name, name, r.Code, r.Stderr)
+	}
+	h.LXDCommand("start", name, "-q")
+	return h.RunningLXD(name)
+}
+
+// RunningLXD returns the instance of that name, which runs.
+func (h *Host) RunningLXD(name string) *Container {
+	h.lab.tb.Helper()
+	pid := ""
+	for line := range strings.Lines(h.LXDCommand("info", name)) {
+		if _, after, ok := strings.Cut(line, "PID:"); ok {
+			pid = strings.TrimSpace(after)
+		}
+	}
+	if pid == "" || pid == "0" {
+		h.lab.tb.Fatalf("%s: instance %s does not run", h.Name, name)
+	}
+	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd("lxc", "exec", name, "--")}
+}
+
