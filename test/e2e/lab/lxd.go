@@ -47,7 +47,9 @@ func (h *Host) RestartLXD() *Process {
 }
 
 // lxd is a command line with LXD's environment.
-func (h *Host) lxd(args ...string) []string { return append([]string{"env", "LXD_DIR=" + lxdDir}, args...) }
+func (h *Host) lxd(args ...string) []string {
+	return append([]string{"env", "LXD_DIR=" + lxdDir}, args...)
+}
 
 // LXDCommand runs lxc, LXD's client, on the host. It has to succeed.
 func (h *Host) LXDCommand(args ...string) string {
@@ -85,4 +87,3 @@ func (h *Host) RunningLXD(name string) *Container {
 	}
 	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd("lxc", "exec", name, "--")}
 }
-
