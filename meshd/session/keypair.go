@@ -97,10 +97,15 @@ func (k *Keypair) Seal(dst []byte, h wire.Header, payload []byte) []byte {
 	return dst
 }
 
-// Open authenticates and decrypts a sealed message in place: h is datagram's parsed header, and payload is part of
-// datagram. A message is opened once. The error is ErrReplay, ErrAuth or ErrExpired, and is counted; datagram's
-// contents are then undefined.
+// Open is OpenTo in place: payload is part of datagram.
 func (k *Keypair) Open(h wire.Header, datagram []byte) (payload []byte, err error) {
+	return k.OpenTo(nil, h, datagram)
+}
+
+// OpenTo authenticates and decrypts a sealed message, whose parsed header h is, and appends it to dst, which has room for it
+// and is clear of datagram; if dst is nil it decrypts in place. A message is opened once. The error is ErrReplay, ErrAuth or
+// ErrExpired, and is counted; the contents of datagram, or of the room behind dst, are then undefined.
+func (k *Keypair) OpenTo(dst []byte, h wire.Header, datagram []byte) (payload []byte, err error) {
 	if k.expired.Load() {
 		k.counters.Expired.Add(1)
 		return nil, ErrExpired
@@ -118,8 +123,11 @@ func (k *Keypair) Open(h wire.Header, datagram []byte) (payload []byte, err erro
 		return nil, ErrReplay
 	}
 	sealed := datagram[wire.HeaderLen:]
+	if dst == nil {
+		dst = sealed[:0]
+	}
 	nonce := k.receiving.take(h.Counter)
-	payload, err = k.receive.Open(sealed[:0], nonce.bytes(), sealed, datagram[:wire.HeaderLen])
+	payload, err = k.receive.Open(dst, nonce.bytes(), sealed, datagram[:wire.HeaderLen])
 	nonce.put()
 	if err != nil {
 		k.counters.Auth.Add(1)

@@ -5,13 +5,17 @@ import (
 	"fmt"
 )
 
-const flagMore = 1 << 0 // more pieces of the same frame follow
+const (
+	flagMore    = 1 << 0 // more pieces of the same frame follow
+	flagOffload = 1 << 1 // the frame is preceded by an offload header
+	flags       = flagMore | flagOffload
+)
 
 // Header is the header of a sealed message; its 16 bytes are the additional data of the AEAD.
 //
 //	0      type
 //	1      piece index                 (Frame only, else 0)
-//	2      flags: bit 0 = more pieces  (Frame only, else 0)
+//	2      flags: bit 0 = more pieces, bit 1 = offload header (Frame only, else 0)
 //	3      0
 //	4..7   receiver index
 //	8..15  counter
@@ -21,6 +25,7 @@ type Header struct {
 	Type     Type
 	Piece    uint8  // position of this piece in its frame, from 0
 	More     bool   // this is not the frame's last piece
+	Offload  bool   // the frame's pieces begin with an offload header
 	Receiver uint32 // the receiver's name for the keypair
 	Counter  uint64 // position in the keypair's stream of messages: the nonce
 }
@@ -39,7 +44,10 @@ func PutHeader(dst []byte, h Header) {
 	dst[1] = h.Piece
 	dst[2] = 0
 	if h.More {
-		dst[2] = flagMore
+		dst[2] |= flagMore
+	}
+	if h.Offload {
+		dst[2] |= flagOffload
 	}
 	dst[3] = 0
 	binary.BigEndian.PutUint32(dst[4:], h.Receiver)
@@ -59,13 +67,14 @@ func ParseHeader(b []byte) (Header, error) {
 		return Header{}, ErrType
 	}
 	// Piece (1), Flags (1): only in pieces of frames. Reserved (1).
-	if b[2]&^flagMore != 0 || b[3] != 0 || t != TypeFrame && (b[1] != 0 || b[2] != 0) {
+	if b[2]&^flags != 0 || b[3] != 0 || t != TypeFrame && (b[1] != 0 || b[2] != 0) {
 		return Header{}, ErrReserved
 	}
 	return Header{
-		Type:  t,
-		Piece: b[1],
-		More:  b[2]&flagMore != 0,
+		Type:    t,
+		Piece:   b[1],
+		More:    b[2]&flagMore != 0,
+		Offload: b[2]&flagOffload != 0,
 		// Receiver (4).
 		Receiver: binary.BigEndian.Uint32(b[4:]),
 		// Counter (8).
