@@ -22,7 +22,9 @@ var ErrFull = errors.New("a host can be in at most 256 networks")
 
 // Socket is one UDP socket, or its twin in a simulation.
 type Socket interface {
-	ReadBatch(ds []wire.Datagram) (int, error)
+	// ReadBatch waits for a datagram, at most for wait, which is for ever if negative. What it returns is memory of the
+	// socket, valid until the next ReadBatch; nothing if the time is up.
+	ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error)
 	WriteBatch(ds []wire.Datagram) (int, error)
 	LocalAddr() netip.AddrPort
 	Close() error
@@ -41,8 +43,9 @@ type Network interface {
 type Receiver interface {
 	// Sealed takes one message, which it may open in place and keep until Flush.
 	Sealed(now time.Time, h wire.Header, d wire.Datagram)
-	// Flush ends a batch: afterwards no buffer of it is used any more.
-	Flush()
+	// Flush ends a batch: afterwards no buffer of it is used any more. It returns after how long it wants to be called again
+	// even if nothing comes; 0 means not at all.
+	Flush(now time.Time) (again time.Duration)
 }
 
 // Hub is the sockets and the networks behind them.

@@ -25,14 +25,16 @@ func newSocket(local string) *socket {
 	return &socket{local: netip.MustParseAddrPort(local), arrives: make(chan []wire.Datagram), closed: make(chan struct{})}
 }
 
-func (s *socket) ReadBatch(ds []wire.Datagram) (int, error) {
+func (s *socket) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) {
+	var up <-chan time.Time
+	if wait >= 0 {
+		up = time.After(wait)
+	}
 	select {
 	case in := <-s.arrives:
-		for i, d := range in {
-			ds[i].Buf = append(ds[i].Buf[:0], d.Buf...)
-			ds[i].Endpoint = d.Endpoint
-		}
-		return len(in), nil
+		return copy(ds, in), nil
+	case <-up:
+		return 0, nil
 	case <-s.closed:
 		return 0, net.ErrClosed
 	}
@@ -66,9 +68,10 @@ func (n *network) Sealed(_ time.Time, h wire.Header, _ wire.Datagram) {
 	n.sealed = append(n.sealed, h.Counter)
 }
 
-func (n *network) Flush() {
+func (n *network) Flush(time.Time) time.Duration {
 	n.flushed <- slices.Clone(n.sealed)
 	n.sealed = n.sealed[:0]
+	return 0
 }
 
 // sealed returns a sealed message for the network in slot, of no meaning but its form.
@@ -202,7 +205,7 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 	d, now := sealed(slot, 1), time.Now()
 	if allocs := testing.AllocsPerRun(100, func() {
 		r.deliver(now, d)
-		r.flush()
+		r.flush(now)
 		n.sealed = n.sealed[:0]
 	}); allocs != 0 {
 		t.Errorf("a sealed message costs %v allocations, want 0", allocs)
@@ -212,5 +215,5 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 // quiet is a network whose Flush does nothing.
 type quiet struct{ *network }
 
-func (q quiet) NewReceiver() Receiver { return q }
-func (quiet) Flush()                  {}
+func (q quiet) NewReceiver() Receiver       { return q }
+func (quiet) Flush(time.Time) time.Duration { return 0 }

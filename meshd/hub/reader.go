@@ -6,30 +6,24 @@ import (
 	"meshnet/meshd/wire"
 )
 
-const (
-	// batchSize is how many datagrams one read may return.
-	batchSize = 64
-	// bufferLen holds the largest datagram of UDP, so that none is ever cut: a cut one would look like a forgery.
-	bufferLen = 1 << 16
-)
+// batchSize is how many datagrams one read may return: some bursts.
+const batchSize = 256
 
 // reader is the goroutine of one socket.
 type reader struct {
 	hub    *Hub
 	socket int
-	dirty  [MaxNetworks]bool // networks that got something in this batch
+	dirty  [MaxNetworks]bool // networks that are to be flushed
 	slots  []uint8           // the same as a list
 }
 
 // run reads and delivers until the socket fails or is closed.
 func (r *reader) run(s Socket) error {
 	ds := make([]wire.Datagram, batchSize)
-	for i := range ds {
-		ds[i].Buf = make([]byte, bufferLen)
-	}
 	r.slots = make([]uint8, 0, MaxNetworks)
+	wait := time.Duration(-1)
 	for {
-		n, err := s.ReadBatch(ds)
+		n, err := s.ReadBatch(ds, wait)
 		if err != nil {
 			return err
 		}
@@ -37,7 +31,7 @@ func (r *reader) run(s Socket) error {
 		for _, d := range ds[:n] {
 			r.deliver(now, d)
 		}
-		r.flush()
+		wait = r.flush(now)
 	}
 }
 
@@ -83,13 +77,24 @@ func (r *reader) offer(d wire.Datagram) {
 	}
 }
 
-// flush ends the batch for every network that got something.
-func (r *reader) flush() {
+// flush ends the batch for every network that got something, or that waits. It returns for how long the next read may wait.
+func (r *reader) flush(now time.Time) time.Duration {
+	wait := time.Duration(-1)
+	waiting := r.slots[:0]
 	for _, slot := range r.slots {
 		r.dirty[slot] = false
-		if a := r.hub.networks[slot].Load(); a != nil && a.network != nil {
-			a.receivers[r.socket].Flush()
+		a := r.hub.networks[slot].Load()
+		if a == nil || a.network == nil {
+			continue
+		}
+		if again := a.receivers[r.socket].Flush(now); again > 0 {
+			r.dirty[slot] = true
+			waiting = append(waiting, slot)
+			if wait < 0 || again < wait {
+				wait = again
+			}
 		}
 	}
-	r.slots = r.slots[:0]
+	r.slots = waiting
+	return wait
 }

@@ -1,136 +1,187 @@
 package mesh
 
 import (
-	"sync"
 	"time"
 
+	"meshnet/meshd/offload"
 	"meshnet/meshd/wire"
 )
 
 const (
-	// maxPending is how many frames of one peer can be incomplete at once. Each lost piece keeps one frame of these
-	// until so many newer ones are incomplete, and this is how far pieces can be out of order.
-	maxPending = 16
-	// maxPieces is how many pieces a frame may come in. Our own are at most 55, of the largest MTU that a TAP can have.
-	maxPieces = 64
-	// pendingTime is how long a piece waits for the others. It is far above what reordering takes, and far below what
+	// maxPending is how many frames can be incomplete at once for one reader of datagrams, and maxPeerPending how many of these can
+	// be one peer's: this bounds the memory that others make us hold. Each lost piece takes one of them for a while, and this is how
+	// far pieces can be out of order.
+	maxPending     = 64
+	maxPeerPending = 16
+	// pendingTime is how long a plain frame waits for its pieces. It is far above what reordering takes, and far below what
 	// passes before a keypair's index, which names the frame, is used again.
 	pendingTime = time.Second
+	// patience is how long a frame with a hole is waited for before its whole segments go on: pieces are reordered by less, and the
+	// sender's TCP waits for as long to hear of the loss.
+	patience = 3 * time.Millisecond
+	// tailTime is the same for a frame whose end is missing when nothing has come after it: it may still be on its way.
+	tailTime = 50 * time.Millisecond
 )
 
-// assembler puts one peer's frames together from their pieces, which may come in any order. It holds at most maxPending
-// frames of maxFrame bytes, whatever the peer sends, and nothing before the peer sends a frame of several pieces. Its
-// mutex is shared by goroutines of the frame path only.
+// assembler holds the incomplete frames of one reader of datagrams.
 type assembler struct {
-	maxFrame int
-	counters *Counters
-
-	mu      sync.Mutex
-	pending []*pending // at most maxPending; those not in use are kept for their buffers
+	active  []*pending // incomplete
+	current *pending   // of active: the last one that got a piece
+	busy    []*pending // whose packets are to be written
+	free    []*pending
+	salvage func(*pending) // is given each offloaded frame that is given up
+	drop    func(drop)
 }
 
-// pending is a frame of which some pieces have come. They lie in buf in the order they came in.
-type pending struct {
-	// The frame's name; a receiver of 0 with pieces 0 means that nothing is pending here.
-	receiver uint32 // index of the keypair
-	base     uint64 // counter of piece 0
-
-	began   time.Time // when the first piece came
-	buf     []byte    // len: what has come; cap: maxFrame
-	pieces  int       // that have come
-	total   int       // pieces of the frame; 0 = not known yet
-	highest int       // piece that has come
-	ordered bool      // the pieces came in order: buf is the frame
-	at      [maxPieces]span
-}
-
-// span is where a piece lies; a piece that has not come has no length.
-type span struct{ start, length int32 }
-
-// add takes a piece with its header. When this completes a frame, it returns it, and the frame's memory is *spare, a
-// buffer of maxFrame bytes, which may have been exchanged for one of the assembler's own; else the frame is nil. The
-// piece is not kept.
-func (a *assembler) add(now time.Time, h wire.Header, piece []byte, spare *[]byte) (frame []byte, why drop) {
-	if len(piece) == 0 || h.Piece >= maxPieces || uint64(h.Piece) > h.Counter {
-		return nil, dropPiece
+// find returns the incomplete frame that a piece with header h is of, nil if there is none.
+func (a *assembler) find(h wire.Header) *pending {
+	if a.current != nil && a.current.is(h) {
+		return a.current
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	p := a.find(now, h.Receiver, h.Counter-uint64(h.Piece))
-	if why := p.put(int(h.Piece), h.More, piece); why != passes {
-		if why == dropPiece {
-			p.reset()
-		}
-		return nil, why
-	}
-	if p.pieces != p.total {
-		return nil, passes
-	}
-	if p.ordered {
-		*spare, p.buf = p.buf, (*spare)[:0]
-	} else {
-		*spare = p.appendInOrder((*spare)[:0])
-	}
-	p.reset()
-	return *spare, passes
-}
-
-// find returns the pending frame of this name, which may be new.
-func (a *assembler) find(now time.Time, receiver uint32, base uint64) *pending {
-	var free, oldest *pending
-	for _, p := range a.pending {
-		switch {
-		case p.pieces == 0:
-			free = p
-		case p.receiver == receiver && p.base == base && now.Sub(p.began) <= pendingTime:
+	for _, p := range a.active {
+		if p.is(h) {
 			return p
-		case oldest == nil || p.began.Before(oldest.began):
-			oldest = p
+		}
+		if p.receiver == h.Receiver && p.base < h.Counter {
+			p.overtaken = true
 		}
 	}
-	if free == nil && len(a.pending) < maxPending {
-		free = &pending{buf: make([]byte, 0, a.maxFrame)}
-		a.pending = append(a.pending, free)
-	}
-	if free == nil {
-		a.counters.drop(dropIncomplete, 1)
-		oldest.reset()
-		free = oldest
-	}
-	free.receiver, free.base, free.began, free.ordered = receiver, base, now, true
-	return free
+	return nil
 }
 
-// put stores one piece.
-func (p *pending) put(i int, more bool, piece []byte) drop {
-	if p.at[i].length != 0 {
-		return dropDuplicate
+// overtake notes that a frame in one piece has come.
+func (a *assembler) overtake(h wire.Header) {
+	for _, p := range a.active {
+		if p.receiver == h.Receiver && p.base < h.Counter {
+			p.overtaken = true
+		}
 	}
-	if p.total != 0 && (!more || i >= p.total) || !more && i < p.highest || len(piece) > cap(p.buf)-len(p.buf) {
-		return dropPiece
-	}
-	p.at[i] = span{start: int32(len(p.buf)), length: int32(len(piece))}
-	p.buf = append(p.buf, piece...)
-	p.ordered = p.ordered && i == p.pieces
-	p.highest = max(p.highest, i)
-	p.pieces++
-	if !more {
-		p.total = i + 1
-	}
-	return passes
 }
 
-// appendInOrder appends all pieces to dst.
-func (p *pending) appendInOrder(dst []byte) []byte {
-	for _, s := range p.at[:p.total] {
-		dst = append(dst, p.buf[s.start:s.start+s.length]...)
+// spare returns the memory for a frame that may begin. It stays in the list of free ones.
+func (a *assembler) spare() *pending {
+	if len(a.free) == 0 {
+		a.free = append(a.free, &pending{buf: make([]byte, pendingLen)})
 	}
-	return dst
+	return a.free[len(a.free)-1]
 }
 
-// reset makes room for another frame. It keeps the buffer.
-func (p *pending) reset() {
-	clear(p.at[:p.highest+1])
-	p.buf = p.buf[:0]
-	p.pieces, p.total, p.highest = 0, 0, 0
+// begin makes the spare one, which a piece was decrypted into, an incomplete frame.
+func (a *assembler) begin(p *pending) {
+	for i, f := range a.free {
+		if f == p {
+			a.free = append(a.free[:i], a.free[i+1:]...)
+			break
+		}
+	}
+	a.makeRoom(p.peer)
+	a.active = append(a.active, p)
+}
+
+// makeRoom gives a frame up, if another one of this peer would be too many.
+func (a *assembler) makeRoom(from *peer) {
+	var own, any *pending
+	n := 0
+	for _, p := range a.active { // the oldest come first
+		if any == nil {
+			any = p
+		}
+		if p.peer == from {
+			if n++; own == nil {
+				own = p
+			}
+		}
+	}
+	switch {
+	case n >= maxPeerPending:
+		a.giveUp(own)
+	case len(a.active) >= maxPending:
+		a.giveUp(any)
+	}
+}
+
+// remove takes p out of the incomplete frames.
+func (a *assembler) remove(p *pending) {
+	for i, q := range a.active {
+		if p == q {
+			a.active = append(a.active[:i], a.active[i+1:]...)
+			break
+		}
+	}
+	if a.current == p {
+		a.current = nil
+	}
+}
+
+// finish takes p out of the incomplete frames, since its packet is to be written.
+func (a *assembler) finish(p *pending) {
+	a.remove(p)
+	a.busy = append(a.busy, p)
+}
+
+// discard frees p.
+func (a *assembler) discard(p *pending) {
+	a.remove(p)
+	a.free = append(a.free, p)
+}
+
+// giveUp ends the waiting for p.
+func (a *assembler) giveUp(p *pending) {
+	a.drop(dropIncomplete)
+	a.remove(p)
+	if p.offloaded {
+		a.salvage(p)
+	}
+	a.free = append(a.free, p)
+}
+
+// written frees those whose packets are written.
+func (a *assembler) written() {
+	a.free = append(a.free, a.busy...)
+	a.busy = a.busy[:0]
+}
+
+// expire gives up what has waited long enough. It reports whether an offloaded frame is still waited for.
+func (a *assembler) expire(now time.Time) (waiting bool) {
+	for i := 0; i < len(a.active); {
+		p := a.active[i]
+		if age := now.Sub(p.last); p.stale(age) {
+			a.giveUp(p)
+			continue
+		}
+		waiting = waiting || p.offloaded
+		i++
+	}
+	return waiting
+}
+
+// stale reports whether p is not worth waiting for any longer, age after its last piece.
+func (p *pending) stale(age time.Duration) bool {
+	switch {
+	case !p.offloaded:
+		return age > pendingTime
+	case p.overtaken || p.total != 0 && p.highest == p.total-1:
+		return age >= patience
+	}
+	return age >= tailTime
+}
+
+// segments calls emit for each run of whole segments, first to first+n-1 of packet, that remain of p.
+func segments(p *pending, maxFrame int, emit func(packet []byte, first, n int)) {
+	packet, ok := p.remains(maxFrame)
+	if !ok {
+		return
+	}
+	h := offload.Parse(packet)
+	first := 0
+	for i := range offload.Segments(packet) + 1 {
+		from, to := h.Span(i, 1, len(packet))
+		if i < offload.Segments(packet) && p.present(from, to) {
+			continue
+		}
+		if i > first {
+			emit(packet, first, i-first)
+		}
+		first = i + 1
+	}
 }

@@ -2,53 +2,58 @@ package mesh
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"meshnet/meshd/offload"
+	"meshnet/meshd/offload/offloadtest"
 	"meshnet/meshd/wire"
 )
 
-const testMaxFrame = 1518
-
-// assembly is an assembler and the buffer that its caller keeps for it.
-type assembly struct {
-	assembler
-	spare []byte
-	now   time.Time
+// super is a packet of a burst of TCP from macA to macB.
+func super(payload int, seed uint64) []byte {
+	return offloadtest.Packet{Dst: macB, Src: macA, Kind: offload.TCPv6, IPv6: true, Options: 12, Payload: payload, Size: 1428, Seed: seed}.Make()
 }
 
-func newAssembly() *assembly {
-	return &assembly{
-		assembler: assembler{maxFrame: testMaxFrame, counters: new(Counters)},
-		spare:     make([]byte, testMaxFrame),
-		now:       time.Unix(1e9, 0),
+// plainFrames returns the plain frames that a packet stands for.
+func plainFrames(p []byte) [][]byte {
+	var all [][]byte
+	offload.Segment(slices.Clone(p), func(plain []byte) { all = append(all, slices.Clone(plain[offload.HeaderLen:])) })
+	return all
+}
+
+// pair is two hosts, and the datagrams that the first has sent of a packet.
+type pair struct {
+	a, b *host
+	now  time.Time
+}
+
+func newPair(t testing.TB) *pair {
+	t.Helper()
+	now := time.Now()
+	hosts := newHosts(t, now, 2, 1500)
+	return &pair{hosts[0], hosts[1], now}
+}
+
+// send has a send packet p, and returns its datagrams.
+func (x *pair) send(p []byte) []wire.Datagram {
+	x.a.out.batch(x.now, [][]byte{p})
+	return x.a.under.take()
+}
+
+// receive hands datagrams to b, and ends the batch. It returns after how long b wants to be called again.
+func (x *pair) receive(t testing.TB, ds ...wire.Datagram) time.Duration {
+	t.Helper()
+	for _, d := range ds {
+		x.b.receive(t, x.now, bytes.Clone(d.Buf))
 	}
-}
-
-// add gives the assembler piece i of the frame of this name.
-func (a *assembly) add(base uint64, i int, more bool, piece []byte) ([]byte, drop) {
-	h := wire.Header{Type: wire.TypeFrame, Piece: uint8(i), More: more, Receiver: 1, Counter: base + uint64(i)}
-	return a.assembler.add(a.now, h, piece, &a.spare)
-}
-
-// memory returns what the assembler holds, in bytes of frames.
-func (a *assembly) memory() int {
-	n := 0
-	for _, p := range a.pending {
-		n += cap(p.buf)
+	again, err := x.b.in.Flush(x.now)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return n
-}
-
-// cutInto cuts b into pieces at these lengths; the last piece is the rest.
-func cutInto(b []byte, lengths ...int) [][]byte {
-	var pieces [][]byte
-	for _, n := range lengths {
-		pieces = append(pieces, b[:n])
-		b = b[n:]
-	}
-	return append(pieces, b)
+	return again
 }
 
 // permutations returns the orders of n things.
@@ -65,199 +70,344 @@ func permutations(n int) [][]int {
 	return all
 }
 
-func TestPiecesMayComeInAnyOrderAndHaveAnySize(t *testing.T) {
-	want := plain(macB, macA, 1000, 1)
-	pieces := cutInto(want, 1, 700, 20)
-	a := newAssembly()
-	for n, order := range permutations(len(pieces)) {
-		for turn, i := range order {
-			got, why := a.add(uint64(n)*10, i, i < len(pieces)-1, pieces[i])
-			if why != passes {
-				t.Fatalf("order %v: add(piece %d) drop = %v", order, i, why)
+// "A receiver MUST accept pieces in any order."
+func TestPiecesMayComeInAnyOrder(t *testing.T) {
+	now := time.Now()
+	hosts := newHosts(t, now, 2, 9000)
+	x := &pair{hosts[0], hosts[1], now}
+	for _, p := range [][]byte{packets(plain(broadcast, macA, 4000, 1))[0], super(4000, 1)} {
+		for _, order := range permutations(4) {
+			ds := x.send(p)
+			if len(ds) != 4 {
+				t.Fatalf("pieces = %d, want 4", len(ds))
 			}
-			if last := turn == len(order)-1; last != (got != nil) {
-				t.Fatalf("order %v: add(piece %d) returned a frame = %v, want %v", order, i, got != nil, last)
+			for _, i := range order {
+				x.b.wantFrames(t, "before all pieces have come")
+				x.receive(t, ds[i])
 			}
-			if got != nil && !bytes.Equal(got, want) {
-				t.Fatalf("order %v: frame = %x, want %x", order, got, want)
+			x.b.wantFrames(t, fmt.Sprint("order ", order), plainFrames(p)...)
+			if n := len(x.b.tap.packets); n != 1 {
+				t.Errorf("order %v: packets written = %d, want 1: nobody has to cut", order, n)
 			}
+			x.b.tap.packets = nil
 		}
 	}
-	if n := len(a.pending); n != 1 {
-		t.Errorf("frames kept room for = %d, want 1: complete frames free theirs", n)
+	if n := len(x.b.in.pieces.free); n != 1 {
+		t.Errorf("frames that memory is kept for = %d, want 1: it is used again", n)
 	}
 }
 
-func TestFramesAreAssembledSideBySide(t *testing.T) {
-	a := newAssembly()
-	var frames [maxPending][][]byte
-	for i := range frames {
-		frames[i] = cutInto(plain(macB, macA, 1514, byte(i)), 757)
-		if got, why := a.add(uint64(i)*2, 0, true, frames[i][0]); got != nil || why != passes {
-			t.Fatalf("add(first piece of %d) = %x, %v", i, got, why)
-		}
-	}
-	for i := range frames {
-		got, why := a.add(uint64(i)*2, 1, false, frames[i][1])
-		if want := slices.Concat(frames[i]...); !bytes.Equal(got, want) || why != passes {
-			t.Errorf("frame %d = %x, %v, want %x", i, got, why, want)
-		}
-	}
-}
-
-func TestNewerFramesPushOutOneWithAHole(t *testing.T) {
-	a := newAssembly()
-	piece := make([]byte, 100)
-	for i := range uint64(maxPending) {
-		a.now = a.now.Add(time.Microsecond)
-		a.add(i*2, 0, true, piece)
-	}
-	if got := a.counters.drops[dropIncomplete].Load(); got != 0 {
-		t.Fatalf("frames given up = %d while there was room, want 0", got)
-	}
-	a.now = a.now.Add(time.Microsecond)
-	a.add(1000, 0, true, piece)
-	if got := a.counters.drops[dropIncomplete].Load(); got != 1 {
-		t.Errorf("frames given up = %d, want 1", got)
-	}
-	if got, _ := a.add(0, 1, false, piece); got != nil {
-		t.Errorf("the oldest frame was completed, want it pushed out")
-	}
-	if got, _ := a.add(1000, 1, false, piece); len(got) != 200 {
-		t.Errorf("the newest frame has %d bytes, want 200", len(got))
-	}
-}
-
-func TestAPieceWaitsASecond(t *testing.T) {
-	piece := make([]byte, 100)
-	for _, test := range []struct {
-		wait     time.Duration
-		complete bool
-	}{{pendingTime, true}, {pendingTime + 1, false}} {
-		a := newAssembly()
-		a.add(0, 0, true, piece)
-		a.now = a.now.Add(test.wait)
-		if got, _ := a.add(0, 1, false, piece); (got != nil) != test.complete {
-			t.Errorf("second piece after %v completes the frame = %v, want %v", test.wait, got != nil, test.complete)
-		}
-	}
-}
-
-func TestPiecesOfDifferentKeypairsAreNotMixed(t *testing.T) {
-	a := newAssembly()
-	piece := make([]byte, 100)
-	h := wire.Header{Type: wire.TypeFrame, More: true, Receiver: 1, Counter: 6}
-	a.assembler.add(a.now, h, piece, &a.spare)
-	h = wire.Header{Type: wire.TypeFrame, Piece: 1, Receiver: 2, Counter: 7}
-	if got, why := a.assembler.add(a.now, h, piece, &a.spare); got != nil {
-		t.Errorf("add(last piece under another keypair) = %x, %v, want no frame", got, why)
-	}
-}
-
-func TestPiecesThatCannotBelongToAFrame(t *testing.T) {
-	type step struct {
-		piece  int
-		more   bool
-		length int
-		want   drop
-	}
-	tests := []struct {
-		name  string
-		base  uint64
-		steps []step
-	}{
-		{"empty", 0, []step{{0, true, 0, dropPiece}}},
-		{"more pieces than a frame has", 0, []step{{maxPieces, false, 1, dropPiece}}},
-		{"counter below the piece's", ^uint64(0), []step{{1, false, 1, dropPiece}}},
-		{"longer than a frame", 0, []step{{0, true, testMaxFrame + 1, dropPiece}}},
-		{"longer than a frame together", 0, []step{{0, true, testMaxFrame, passes}, {1, false, 1, dropPiece}}},
-		{"behind the last piece", 0, []step{{1, false, 1, passes}, {2, true, 1, dropPiece}}},
-		{"two last pieces", 0, []step{{2, false, 1, passes}, {1, false, 1, dropPiece}}},
-		{"last piece before another", 0, []step{{2, true, 1, passes}, {1, false, 1, dropPiece}}},
-		{"twice", 0, []step{{0, true, 1, passes}, {0, true, 1, dropDuplicate}, {1, false, 1, passes}}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			a := newAssembly()
-			for _, s := range test.steps {
-				if _, why := a.add(test.base, s.piece, s.more, make([]byte, s.length)); why != s.want {
-					t.Fatalf("add(%+v) drop = %v, want %v", s, why, s.want)
+// "Around a lost piece the whole segments must still be delivered", whichever piece it is, and within the patience.
+func TestALostPieceCostsItsSegments(t *testing.T) {
+	for _, payload := range []int{3000, 20000, 64000} {
+		x := newPair(t)
+		for lost := range len(x.send(super(payload, 1))) {
+			p := super(payload, uint64(lost))
+			ds := x.send(p)
+			size := len(ds[0].Buf) - wire.Overhead
+			var want [][]byte
+			h := offload.Parse(p)
+			for i, f := range plainFrames(p) {
+				from, to := h.Span(i, 1, len(p))
+				if to <= lost*size || from >= (lost+1)*size {
+					want = append(want, f)
 				}
 			}
-			// Whatever came before, a good frame gets through.
-			pieces := cutInto(plain(macB, macA, 1514, 3), 757)
-			a.add(100, 0, true, pieces[0])
-			if got, _ := a.add(100, 1, false, pieces[1]); !bytes.Equal(got, slices.Concat(pieces...)) {
-				t.Errorf("a frame afterwards = %x, want it whole", got)
+			again := x.receive(t, slices.Delete(slices.Clone(ds), lost, lost+1)...)
+			x.b.wantFrames(t, "while there is hope")
+			if again <= 0 || again > patience {
+				t.Fatalf("piece %d lost: Flush wants to be called again after %v, want at most %v", lost, again, patience)
+			}
+			x.now = x.now.Add(tailTime)
+			x.receive(t)
+			x.b.wantFrames(t, fmt.Sprintf("piece %d of %d lost", lost, len(ds)), want...)
+		}
+	}
+}
+
+// A frame with a hole waits for as long as pieces are reordered by; one whose end is missing longer, unless a later frame has come.
+func TestHowLongAHoleIsWaitedFor(t *testing.T) {
+	const nothing = 0
+	for _, tt := range []struct {
+		name  string
+		lost  func(n int) int // piece
+		after func(x *pair) []wire.Datagram
+		want  time.Duration // from the last piece to what remains
+	}{
+		{"a hole", func(n int) int { return n / 2 }, nil, patience},
+		{"the first piece", func(int) int { return 0 }, nil, patience},
+		{"the end", func(n int) int { return n - 1 }, nil, tailTime},
+		{"the end, overtaken by a frame in one piece", func(n int) int { return n - 1 }, func(x *pair) []wire.Datagram {
+			return x.send(packets(plain(macB, macA, 60, 9))[0])
+		}, patience},
+		{"the end, overtaken by another burst", func(n int) int { return n - 1 }, func(x *pair) []wire.Datagram { return x.send(super(9000, 8)) }, patience},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newPair(t)
+			ds := x.send(super(30000, 7))
+			i := tt.lost(len(ds))
+			began := x.now
+			x.receive(t, slices.Delete(ds, i, i+1)...)
+			if tt.after != nil {
+				x.receive(t, tt.after(x)...)
+			}
+			x.b.tap.packets = nil
+			for len(x.b.tap.packets) == nothing {
+				again := x.receive(t)
+				if len(x.b.tap.packets) == nothing && again == 0 {
+					t.Fatal("nothing is waited for, and nothing has come")
+				}
+				if len(x.b.tap.packets) == nothing {
+					x.now = x.now.Add(again)
+				}
+			}
+			if got := x.now.Sub(began); got < tt.want || got > tt.want+patience {
+				t.Errorf("what remains came after %v, want %v", got, tt.want)
+			}
+			if again := x.receive(t); again != 0 {
+				t.Errorf("Flush wants to be called again after %v, want not at all", again)
 			}
 		})
 	}
 }
 
-func TestAPieceThatCannotBelongCostsItsFrame(t *testing.T) {
-	a := newAssembly()
-	a.add(0, 1, false, []byte{1})
-	a.add(0, 2, true, []byte{2})
-	if got, _ := a.add(0, 0, true, []byte{0}); got != nil {
-		t.Errorf("frame = %x, want none", got)
+// "Nothing is sent again": what arrives late of a frame that was given up does no harm.
+func TestALatePieceDoesNoHarm(t *testing.T) {
+	x := newPair(t)
+	p := super(20000, 3)
+	ds := x.send(p)
+	late := ds[5]
+	x.receive(t, slices.Delete(slices.Clone(ds), 5, 6)...)
+	x.now = x.now.Add(patience)
+	x.receive(t)
+	before := len(x.b.tap.written)
+	x.receive(t, late)
+	x.now = x.now.Add(time.Second)
+	x.receive(t)
+	if n := len(x.b.tap.written); n != before || before == 0 {
+		t.Errorf("frames after the late piece = %d, before %d; want as many", n, before)
+	}
+	if n := len(x.b.in.pieces.active); n != 0 {
+		t.Errorf("incomplete frames = %d, want none", n)
 	}
 }
 
-func TestAPeerCannotMakeUsBufferMoreThanAConstant(t *testing.T) {
-	a := newAssembly()
-	piece := make([]byte, wire.MaxPayload)
-	for i := range uint64(10_000) {
-		a.add(i*3, int(i%5), i%3 != 0, piece[:1+i%uint64(len(piece))])
-		if got := a.memory(); got > maxPending*testMaxFrame {
-			t.Fatalf("bytes held after %d pieces = %d, want at most %d", i, got, maxPending*testMaxFrame)
+// A plain frame of which a piece is missing "waits for one second at most", and nobody has to be called for it.
+func TestAPieceOfAPlainFrameWaitsASecond(t *testing.T) {
+	for _, tt := range []struct {
+		wait  time.Duration
+		whole bool
+	}{{pendingTime, true}, {pendingTime + 1, false}} {
+		x := newPair(t)
+		f := plain(broadcast, macA, 1514, 1)
+		ds := x.send(packets(f)[0])
+		if again := x.receive(t, ds[0]); again != 0 {
+			t.Errorf("Flush wants to be called again after %v, want not at all", again)
+		}
+		x.now = x.now.Add(tt.wait)
+		x.receive(t) // some other datagram comes
+		x.receive(t, ds[1])
+		if tt.whole {
+			x.b.wantFrames(t, "after a second", f)
+		} else {
+			x.b.wantFrames(t, "after more than a second")
+			x.b.wantCount(t, "frame_incomplete", 1)
 		}
 	}
 }
 
-// FuzzAssembler interleaves the pieces of honest frames, which are lost, repeated and overtaken, with pieces of any
-// form. Whatever happens, only whole frames as they were sent come out under the honest keypair, and the memory is
-// bounded.
-func FuzzAssembler(f *testing.F) {
+// "It SHOULD hold at least 16 incomplete frames for each peer, and drop the oldest for a new one."
+func TestNewerFramesPushOutTheOldest(t *testing.T) {
+	x := newPair(t)
+	var rest []wire.Datagram
+	var frames [][]byte
+	for i := range maxPeerPending + 1 {
+		f := plain(broadcast, macA, 1514, byte(i))
+		ds := x.send(packets(f)[0])
+		x.receive(t, ds[0])
+		rest, frames = append(rest, ds[1]), append(frames, f)
+	}
+	x.b.wantCount(t, "frame_incomplete", 1)
+	x.receive(t, rest[1:]...)
+	x.b.wantFrames(t, "all but the oldest", frames[1:]...)
+}
+
+// 10,000 half super-frames from one authenticated peer: bounded memory, and another's frames still get through.
+func TestAPeerCannotMakeUsBufferMoreThanAConstant(t *testing.T) {
+	now := time.Now()
+	hosts := newHosts(t, now, 3, 1500) // the first receives from both others
+	a := hosts[0]
+	hosts[1].sw.Advance(now)
+	half := func(h *host, seed uint64) {
+		h.out.batch(now, [][]byte{super(3000, seed)})
+		ds := h.under.take()
+		for _, d := range ds[:len(ds)/2] {
+			a.receive(t, now, d.Buf)
+		}
+		if _, err := a.in.Flush(now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint64(10_000) / 40 {
+		for range 40 {
+			half(hosts[1], i)
+		}
+		if n := len(a.in.pieces.active); n > maxPeerPending {
+			t.Fatalf("incomplete frames of one peer = %d, want at most %d", n, maxPeerPending)
+		}
+	}
+	if n := len(a.in.pieces.active) + len(a.in.pieces.free) + len(a.in.pieces.busy); n > 2*maxPeerPending {
+		t.Errorf("frames that memory is kept for = %d, want at most %d", n, 2*maxPeerPending)
+	}
+	a.tap.written, a.tap.packets = nil, nil
+	p := super(30000, 5)
+	hosts[2].out.batch(now, [][]byte{p})
+	hosts[2].deliver(t, now, a)
+	a.wantFrames(t, "from the other peer", plainFrames(p)...)
+}
+
+// A datagram that does not open changes nothing, though its header names a frame that is being put together.
+func TestForgedPiecesDoNoHarm(t *testing.T) {
+	x := newPair(t)
+	p := super(20000, 4)
+	ds := x.send(p)
+	for i, d := range ds {
+		for _, cut := range []int{0, 200} {
+			forged := bytes.Clone(d.Buf[:len(d.Buf)-cut])
+			forged[len(forged)-1] ^= 1
+			h, k := x.b.parse(t, forged)
+			if err := x.b.in.Datagram(x.now, h, k, forged); err == nil {
+				t.Fatal("a forged piece was opened")
+			}
+		}
+		x.receive(t, ds[i])
+	}
+	x.b.wantFrames(t, "among forged pieces", plainFrames(p)...)
+}
+
+// piece is a sealed piece of any form.
+func (x *pair) piece(t testing.TB, base uint64, i int, more, offloaded bool, payload []byte) wire.Datagram {
+	t.Helper()
+	k := x.a.machine.Session(x.b.id).Keypair()
+	h := wire.Header{Type: wire.TypeFrame, Piece: uint8(i), More: more, Offload: offloaded, Counter: base + uint64(i)}
+	return wire.Datagram{Buf: k.Seal(nil, h, payload)}
+}
+
+// "MUST drop a frame whose pieces contradict each other."
+func TestPiecesThatCannotBelongToAFrame(t *testing.T) {
+	type step struct {
+		piece     int
+		more      bool
+		length    int
+		offloaded bool
+		malformed bool
+	}
+	tests := []struct {
+		name  string
+		steps []step
+	}{
+		{"empty", []step{{0, true, 0, false, true}}},
+		{"more pieces than a frame has", []step{{maxPieces, false, 1, false, true}}},
+		{"longer than a packet", []step{{100, true, 1200, false, true}}},
+		{"longer than a packet together", []step{{60, false, 900, false, false}, {0, true, 1200, false, true}}},
+		{"behind the last piece", []step{{1, false, 1, false, false}, {2, true, 1, false, true}}},
+		{"two last pieces", []step{{2, false, 1, false, false}, {1, false, 1, false, true}}},
+		{"last piece before another", []step{{2, true, 1, false, false}, {1, false, 1, false, true}}},
+		{"not equally long", []step{{0, true, 100, false, false}, {1, true, 99, false, true}}},
+		{"last piece longer", []step{{0, true, 100, false, false}, {1, false, 101, false, true}}},
+		{"last piece longer, and first to come", []step{{1, false, 101, false, false}, {0, true, 100, false, true}}},
+		{"with and without an offload header", []step{{0, true, 100, true, false}, {1, false, 100, false, true}}},
+		{"an offload header that is too short", []step{{0, true, 3, true, false}, {1, false, 3, true, true}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			x := newPair(t)
+			for i, s := range test.steps {
+				x.receive(t, x.piece(t, 1000, s.piece, s.more, s.offloaded, make([]byte, s.length)))
+				if got := x.b.count("piece_malformed") > 0; got != s.malformed {
+					t.Fatalf("step %d, %+v: malformed = %v, want %v", i, s, got, s.malformed)
+				}
+			}
+			x.b.wantFrames(t, "of these pieces")
+			f := plain(broadcast, macA, 1514, 3)
+			x.receive(t, x.send(packets(f)[0])...)
+			x.b.wantFrames(t, "afterwards", f)
+		})
+	}
+}
+
+// A frame in one piece whose offload header lies is dropped, and so is one in several.
+func TestOffloadHeadersThatLie(t *testing.T) {
+	x := newPair(t)
+	p := super(1000, 1)
+	p[1] = 77
+	x.receive(t, x.piece(t, 1000, 0, false, true, p[:900]))
+	x.receive(t, x.piece(t, 2000, 0, false, true, p[:5]))
+	long := super(3000, 1)
+	long[2] = 9 // length of the headers
+	for i, at := 0, 0; at < len(long); i, at = i+1, at+1000 {
+		end := min(at+1000, len(long))
+		x.receive(t, x.piece(t, 3000, i, end < len(long), true, long[at:end]))
+	}
+	x.now = x.now.Add(time.Minute)
+	x.receive(t)
+	x.b.wantFrames(t, "of lies")
+	if x.b.count("offload_header") != 2 || x.b.count("frame_short") != 1 {
+		t.Errorf("counters = %d offload_header, %d frame_short, want 2 and 1", x.b.count("offload_header"), x.b.count("frame_short"))
+	}
+}
+
+// FuzzCutAndAssemble cuts packets and puts them together again while datagrams are lost, repeated and overtaken: what goes in comes
+// out, or is dropped and counted; never something else.
+func FuzzCutAndAssemble(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 1, 0, 1, 1, 200, 3, 2, 1})
-	f.Add([]byte{0, 3, 0, 2, 0, 1, 0, 0, 1, 0, 1, 1, 1, 2, 1, 3})
-	f.Add([]byte{255, 0, 255, 1, 0, 0, 254, 63, 0, 1})
+	f.Add([]byte{9, 100, 0x83, 3, 9, 200, 0xff, 9, 0x81, 1})
+	f.Add([]byte{5, 250, 0x80, 0, 5, 250, 0x80, 1, 5, 1, 0xc1, 200})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		a := newAssembly()
-		for ; len(script) >= 2; script = script[2:] {
-			name, arg := int(script[0]), int(script[1])
-			h := wire.Header{Type: wire.TypeFrame, Receiver: 1}
-			var piece []byte
+		x := newPair(t)
+		sent := make(map[string]bool) // plain frames
+		var under []wire.Datagram     // on their way
+		for n := 0; len(script) >= 2; script, n = script[2:], n+1 {
+			op, arg := script[0], script[1]
 			switch {
-			case name < 128: // a piece of honest frame name
-				pieces := honest(name)
-				i := arg % len(pieces)
-				h.Piece, h.More = uint8(i), i < len(pieces)-1
-				h.Counter = uint64(name)*8 + uint64(i)
-				piece = pieces[i]
-			case name < 250: // any piece of another keypair
-				h.Receiver, h.Piece, h.More = 2, uint8(arg), name&1 != 0
-				h.Counter = uint64(name >> 3)
-				piece = make([]byte, arg*name%1400)
-			default:
-				a.now = a.now.Add(time.Duration(arg) * 10 * time.Millisecond)
-				continue
+			case op < 0x40: // a burst
+				p := super(1+int(op)*1000+int(arg), uint64(n))
+				for _, f := range plainFrames(p) {
+					sent[string(f)] = true
+				}
+				under = append(under, x.send(p)...)
+			case op < 0x80: // a plain frame
+				f := plain(macB, macA, 14+int(op&0x3f)*24+int(arg)%24, byte(n))
+				sent[string(f)] = true
+				under = append(under, x.send(packets(f)[0])...)
+			case op < 0xa0: // the next ones arrive
+				k := min(int(op&0x1f)+1, len(under))
+				x.receive(t, under[:k]...)
+				under = under[k:]
+			case op < 0xc0 && len(under) > 0: // one is lost
+				i := int(arg) % len(under)
+				under = slices.Delete(under, i, i+1)
+			case op < 0xe0 && len(under) > 0: // one is overtaken
+				i := int(arg) % len(under)
+				d := under[i]
+				under = append(slices.Delete(under, i, i+1), d)
+			case op < 0xf0:
+				x.now = x.now.Add(time.Duration(arg) * time.Millisecond)
+				x.receive(t)
+			default: // something else that the peer has sealed
+				i := int(arg) % 130
+				counter, _ := x.a.machine.Session(x.b.id).Keypair().Reserve(1)
+				x.receive(t, x.piece(t, counter-uint64(i), i, op&1 != 0, op&2 != 0, make([]byte, int(op&0xc)*100+int(arg))))
 			}
-			got, _ := a.assembler.add(a.now, h, piece, &a.spare)
-			if m := a.memory(); m > maxPending*testMaxFrame || len(a.pending) > maxPending {
-				t.Fatalf("%d frames of %d bytes pending", len(a.pending), m)
+			for _, f := range x.b.tap.written {
+				if len(f) >= 12 && bytes.Equal(f[6:12], macA[:]) && !sent[string(f)] {
+					t.Fatalf("frame %x was not sent", f)
+				}
 			}
-			if got == nil || h.Receiver != 1 {
-				continue
-			}
-			if want := slices.Concat(honest(name)...); !bytes.Equal(got, want) {
-				t.Fatalf("frame %d = %x, want %x", name, got, want)
+			x.b.tap.written, x.b.tap.packets = nil, nil
+			if n := len(x.b.in.pieces.active); n > maxPeerPending {
+				t.Fatalf("incomplete frames = %d, want at most %d", n, maxPeerPending)
 			}
 		}
 	})
-}
-
-// honest returns the pieces of an honest sender's frame of this name: 2 to 5 pieces.
-func honest(name int) [][]byte {
-	b := plain(macB, macA, 200+name*9, byte(name))
-	return cutInto(b, []int{60, 1, 70, 9}[:1+name%4]...)
 }

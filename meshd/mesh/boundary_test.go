@@ -147,10 +147,10 @@ func testCrosses(t *testing.T, name string, b []byte, want drop) {
 	if want == passes {
 		outbound = dropNoPeers // it got as far as it can
 	}
-	if got := newOutbound(sw, nil).frame(now, b); got != outbound {
+	if got := newOutbound(sw, nil).packet(now, packets(b)[0]); got != outbound {
 		t.Errorf("%s, from the TAP: drop = %v, want %v", name, got, outbound)
 	}
-	if got := sw.NewInbound(nil).frame(now, &peer{}, b); got != want {
+	if got := sw.NewInbound(nil).judge(&peer{}, packets(b)[0]); got != want {
 		t.Errorf("%s, from a peer: drop = %v, want %v", name, got, want)
 	}
 }

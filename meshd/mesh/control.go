@@ -189,7 +189,7 @@ func (c *Control) publish(now time.Time) {
 func (c *Control) peer(id session.NodeID) *peer {
 	p := c.peers[id]
 	if p == nil {
-		p = &peer{id: id, assembler: assembler{maxFrame: c.shared.maxFrame, counters: &c.shared.counters}}
+		p = &peer{id: id}
 		c.peers[id] = p
 	}
 	return p

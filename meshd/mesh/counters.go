@@ -10,9 +10,10 @@ const (
 	passes drop = iota // no reason
 
 	// Any frame, in both directions.
-	dropShort  // shorter than an Ethernet header
-	dropLong   // longer than the MTU and its headers
-	dropSource // a source that no station can have: a group or zero
+	dropShort   // shorter than an Ethernet header
+	dropLong    // longer than the MTU and its headers
+	dropSource  // a source that no station can have: a group or zero
+	dropOffload // with an offload header that contradicts the frame
 
 	// The boundary, in both directions.
 	dropReserved  // to a group that bridges keep on their link, 01:80:c2:00:00:0x
@@ -43,7 +44,6 @@ const (
 	dropSplitHorizon // the destination is behind a peer
 	dropTAP          // frames that the TAP did not take
 	dropPiece        // pieces that cannot be part of a frame, with the frame
-	dropDuplicate    // pieces that were there already
 	dropIncomplete   // frames given up because pieces were missing
 
 	// Learning: the frame goes on, its source is not learned.
@@ -59,6 +59,7 @@ var dropNames = [numDrops]string{
 	dropShort:               "frame_short",
 	dropLong:                "frame_long",
 	dropSource:              "source_invalid",
+	dropOffload:             "offload_header",
 	dropReserved:            "boundary_reserved_group",
 	dropSTP:                 "boundary_stp",
 	dropLLDP:                "boundary_lldp",
@@ -83,7 +84,6 @@ var dropNames = [numDrops]string{
 	dropSplitHorizon:        "split_horizon",
 	dropTAP:                 "tap_write",
 	dropPiece:               "piece_malformed",
-	dropDuplicate:           "piece_duplicate",
 	dropIncomplete:          "frame_incomplete",
 	dropLearnQueue:          "learn_queue",
 	dropLearnLimit:          "learn_limit",
@@ -105,6 +105,7 @@ type Counters struct {
 	_            [64]byte      // the frame path's two directions run on different cores
 	inDatagrams  atomic.Uint64 // pieces opened
 	inFrames     atomic.Uint64 // written to the TAP
+	inSalvaged   atomic.Uint64 // segments of frames of which a piece was lost
 	_            [64]byte
 	drops        [numDrops]atomic.Uint64
 }
@@ -116,6 +117,7 @@ func (c *Counters) Snapshot() map[string]uint64 {
 		"outbound_datagrams": c.outDatagrams.Load(),
 		"inbound_datagrams":  c.inDatagrams.Load(),
 		"inbound_frames":     c.inFrames.Load(),
+		"inbound_salvaged":   c.inSalvaged.Load(),
 	}
 	for d := passes + 1; d < numDrops; d++ {
 		m[dropNames[d]] = c.drops[d].Load()

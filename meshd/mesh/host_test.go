@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"meshnet/meshd/offload"
 	"meshnet/meshd/session"
 	"meshnet/meshd/wire"
 )
@@ -68,17 +69,35 @@ func (h *host) deliver(t testing.TB, now time.Time, others ...*host) int {
 	for _, d := range sent {
 		for _, o := range others {
 			if d.Endpoint.Addr == o.endpoint {
-				header, k, payload := o.open(t, d.Buf)
-				o.in.Datagram(now, header, k, payload)
+				o.receive(t, now, d.Buf)
 			}
 		}
 	}
 	for _, o := range others {
-		if err := o.in.Flush(); err != nil {
+		if _, err := o.in.Flush(now); err != nil {
 			t.Fatalf("Flush() error = %v", err)
 		}
 	}
 	return len(sent)
+}
+
+// receive hands datagram b to h's frame path.
+func (h *host) receive(t testing.TB, now time.Time, b []byte) {
+	t.Helper()
+	header, k := h.parse(t, b)
+	if err := h.in.Datagram(now, header, k, b); err != nil {
+		t.Fatalf("Datagram(%.16x…) error = %v", b, err)
+	}
+}
+
+// packets returns frames as a TAP without offloads does: with an offload header that says nothing, and room behind.
+func packets(frames ...[]byte) [][]byte {
+	all := make([][]byte, len(frames))
+	for i, f := range frames {
+		p := make([]byte, offload.HeaderLen, offload.HeaderLen+len(f)+offload.TailLen)
+		all[i] = append(p, f...)
+	}
+	return all
 }
 
 // count returns one of the switch's counters.
@@ -111,18 +130,20 @@ func (h *host) wantFrames(t *testing.T, what string, want ...[]byte) {
 // recorder is a TAP that keeps copies of what is written to it.
 type recorder struct {
 	TAP
-	written [][]byte
-	err     error // of every write
+	packets [][]byte // as they were written
+	written [][]byte // the plain frames of these
+	err     error    // of every write
 }
 
-func (r *recorder) WriteBatch(frames [][]byte) (int, error) {
+func (r *recorder) WriteBatch(packets [][]byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	for _, f := range frames {
-		r.written = append(r.written, bytes.Clone(f))
+	for _, p := range packets {
+		r.packets = append(r.packets, bytes.Clone(p))
+		offload.Segment(bytes.Clone(p), func(plain []byte) { r.written = append(r.written, bytes.Clone(plain[offload.HeaderLen:])) })
 	}
-	return len(frames), nil
+	return len(packets), nil
 }
 
 // loop is an underlay that opens what it is given at the other end at once, in place.
@@ -137,14 +158,12 @@ func (l *loop) WriteBatch(ds []wire.Datagram) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		k := l.to.machine.Lookup(h.Receiver)
-		payload, err := k.Open(h, d.Buf)
-		if err != nil {
+		if err := l.to.in.Datagram(now, h, l.to.machine.Lookup(h.Receiver), d.Buf); err != nil {
 			return 0, err
 		}
-		l.to.in.Datagram(now, h, k, payload)
 	}
-	return len(ds), l.to.in.Flush()
+	_, err := l.to.in.Flush(now)
+	return len(ds), err
 }
 
 // sink is a TAP that takes everything and keeps nothing.

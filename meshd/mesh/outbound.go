@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	readBatch  = 64  // frames read from the TAP at once
-	writeBatch = 128 // datagrams sealed before they are sent
+	readBatch  = 64  // packets read from the TAP at once
+	writeBatch = 128 // datagrams sealed before they are sent: two bursts
 )
 
 // RunOutbound carries frames from tap to the peers until ctx ends or tap is closed, and then returns nil. When ctx ends
@@ -31,99 +31,93 @@ func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error
 		}
 	}()
 	o := newOutbound(s, under)
+	packets := make([][]byte, readBatch)
 	for ctx.Err() == nil {
-		n, err := tap.ReadBatch(o.frames)
+		n, err := tap.ReadBatch(packets)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
 				return nil
 			}
 			return fmt.Errorf("reading frames from the TAP: %w", err)
 		}
-		o.batch(time.Now(), o.frames[:n])
+		o.batch(time.Now(), packets[:n])
 	}
 	return nil
 }
 
 // outbound is the frame path from one TAP queue to the peers. It is used by one goroutine.
 type outbound struct {
-	sw     *Switch
-	learn  learner
-	under  Underlay
-	frames [][]byte        // for ReadBatch
-	queue  []wire.Datagram // sealed, to be sent
-	slots  []byte          // what queue[i] is sealed into is the i-th wire.MaxDatagram bytes
+	sw    *Switch
+	learn learner
+	under Underlay
+	queue []wire.Datagram // sealed, to be sent
+	arena []byte          // what they are sealed into, one behind the other: a burst is one piece of memory
 }
 
 func newOutbound(s *Switch, under Underlay) *outbound {
-	o := &outbound{
-		sw:     s,
-		learn:  learner{sw: s},
-		under:  under,
-		frames: make([][]byte, readBatch),
-		queue:  make([]wire.Datagram, 0, writeBatch),
-		slots:  make([]byte, writeBatch*wire.MaxDatagram),
+	return &outbound{
+		sw:    s,
+		learn: learner{sw: s},
+		under: under,
+		queue: make([]wire.Datagram, 0, writeBatch),
+		arena: make([]byte, 0, writeBatch*wire.MaxDatagram),
 	}
-	size := s.shared.maxFrame + 1 // room to notice a longer frame
-	buf := make([]byte, readBatch*size)
-	for i := range o.frames {
-		o.frames[i] = buf[i*size : (i+1)*size : (i+1)*size]
-	}
-	return o
 }
 
-// batch carries frames, which are not used after it returns.
-func (o *outbound) batch(now time.Time, frames [][]byte) {
-	o.sw.shared.counters.outFrames.Add(uint64(len(frames)))
-	for _, b := range frames {
-		if why := o.frame(now, b); why != passes {
+// batch carries packets, which are not used after it returns.
+func (o *outbound) batch(now time.Time, packets [][]byte) {
+	o.sw.shared.counters.outFrames.Add(uint64(len(packets)))
+	for _, p := range packets {
+		if why := o.packet(now, p); why != passes {
 			o.sw.drop(why)
 		}
 	}
 	o.flush()
 }
 
-// frame carries one frame to where it belongs.
-func (o *outbound) frame(now time.Time, b []byte) drop {
-	f, why := o.sw.check(b)
+// packet carries one offload header and its frame to where they belong.
+func (o *outbound) packet(now time.Time, p []byte) drop {
+	f, why := o.sw.check(p)
 	if why != passes {
 		return why
 	}
+	b, offloaded := payload(p, wire.MaxPayload)
 	fdb := *o.sw.shared.fdb.Load()
 	o.learn.observe(now, fdb, f.src, o.sw.shared.local)
 	if !f.dst.group() {
 		if e := fdb[f.dst]; e != nil {
-			return o.unicast(now, e.peer, b)
+			return o.unicast(now, e.peer, b, offloaded)
 		}
 	}
-	return o.replicate(now, b)
+	return o.replicate(now, b, offloaded)
 }
 
-// unicast sends frame b to the peer that its destination is behind.
-func (o *outbound) unicast(now time.Time, to *peer, b []byte) drop {
+// unicast sends payload b to the peer that the frame's destination is behind.
+func (o *outbound) unicast(now time.Time, to *peer, b []byte, offloaded bool) drop {
 	if to.local {
 		return dropLocal
 	}
-	return o.send(now, to, b)
+	return o.send(now, to, b, offloaded)
 }
 
-// replicate sends frame b to every peer: it is a broadcast, a multicast, or for a station that nobody has heard of.
+// replicate sends payload b to every peer: it is a broadcast, a multicast, or for a station that nobody has heard of.
 // The peers' keys differ, so each copy is sealed on its own, straight from b, which stays in the cache meanwhile; a
 // peer's pieces stay together.
-func (o *outbound) replicate(now time.Time, b []byte) drop {
+func (o *outbound) replicate(now time.Time, b []byte, offloaded bool) drop {
 	peers := o.sw.shared.peers.Load().all
 	if len(peers) == 0 {
 		return dropNoPeers
 	}
 	for _, p := range peers {
-		if why := o.send(now, p, b); why != passes {
+		if why := o.send(now, p, b, offloaded); why != passes {
 			o.sw.drop(why)
 		}
 	}
 	return passes
 }
 
-// send cuts frame b into pieces, seals them for p and queues them. Piece k has the counter of piece 0 plus k.
-func (o *outbound) send(now time.Time, p *peer, b []byte) drop {
+// send cuts payload b into pieces, seals them for p and queues them. Piece k has the counter of piece 0 plus k.
+func (o *outbound) send(now time.Time, p *peer, b []byte, offloaded bool) drop {
 	s := p.session.Load()
 	if s == nil {
 		return dropNoSession
@@ -138,12 +132,13 @@ func (o *outbound) send(now time.Time, p *peer, b []byte) drop {
 		return dropKeypair
 	}
 	to := s.Endpoint()
-	h := wire.Header{Type: wire.TypeFrame, Counter: counter}
+	h := wire.Header{Type: wire.TypeFrame, Offload: offloaded, Counter: counter}
 	sent := 0
 	for {
 		n := min(size, len(b))
 		h.More = n < len(b)
-		d := wire.Datagram{Buf: k.Seal(o.slot(), h, b[:n]), Endpoint: to}
+		d := wire.Datagram{Buf: k.Seal(o.slot(n), h, b[:n]), Endpoint: to}
+		o.arena = o.arena[:len(o.arena)+len(d.Buf)]
 		o.queue = append(o.queue, d)
 		sent += len(d.Buf)
 		if !h.More {
@@ -157,13 +152,13 @@ func (o *outbound) send(now time.Time, p *peer, b []byte) drop {
 	return passes
 }
 
-// slot returns room for the next datagram of the queue, which it empties when it is full.
-func (o *outbound) slot() []byte {
-	if len(o.queue) == cap(o.queue) {
+// slot returns room for a datagram of n bytes of payload behind those of the queue, which it empties when it is full.
+func (o *outbound) slot(n int) []byte {
+	if len(o.queue) == cap(o.queue) || cap(o.arena)-len(o.arena) < n+wire.Overhead {
 		o.flush()
 	}
-	i := len(o.queue) * wire.MaxDatagram
-	return o.slots[i : i : i+wire.MaxDatagram]
+	i := len(o.arena)
+	return o.arena[i : i : i+n+wire.Overhead]
 }
 
 // flush sends the queue. What the underlay does not take is lost, as on any Ethernet, and counted.
@@ -176,5 +171,5 @@ func (o *outbound) flush() {
 	if lost := len(o.queue) - n; lost > 0 {
 		o.sw.shared.counters.drop(dropUnderlay, lost)
 	}
-	o.queue = o.queue[:0]
+	o.queue, o.arena = o.queue[:0], o.arena[:0]
 }

@@ -15,8 +15,6 @@ type peer struct {
 	full    atomic.Bool                     // no more MACs are learned from it
 
 	learned, static int // entries of the fdb; owned by control
-
-	assembler assembler // owned by the frame path
 }
 
 // peerSet is the peers that have a session. It does not change once published.

@@ -117,7 +117,7 @@ func TestControlPublishesWhileFramesFlow(t *testing.T) {
 		wg.Go(func() { // from the TAP
 			o := newOutbound(a.sw, &void{})
 			for n := 0; !stop.Load(); n++ {
-				o.batch(time.Now(), [][]byte{plain(broadcast, mac(n%100), 1514, 1), plain(mac(1000+n%100), macA, 60, byte(i))})
+				o.batch(time.Now(), packets(plain(broadcast, mac(n%100), 1514, 1), plain(mac(1000+n%100), macA, 60, byte(i))))
 			}
 		})
 	}
@@ -125,7 +125,7 @@ func TestControlPublishesWhileFramesFlow(t *testing.T) {
 		wg.Go(func() { // from a peer
 			o := newOutbound(from.sw, &loop{to: &host{member: a.member, in: a.sw.NewInbound(&sink{})}})
 			for n := 0; !stop.Load(); n++ {
-				o.batch(time.Now(), [][]byte{plain(broadcast, mac(1000+n%100), 1514, 1), plain(mac(n%100), macB, 60, 2)})
+				o.batch(time.Now(), packets(plain(broadcast, mac(1000+n%100), 1514, 1), plain(mac(n%100), macB, 60, 2)))
 			}
 		})
 	}

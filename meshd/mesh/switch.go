@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meshnet/meshd/offload"
 	"meshnet/meshd/session"
 	"meshnet/meshd/wire"
 )
@@ -41,13 +42,14 @@ type Report interface {
 	Learn(mac MAC, node session.NodeID) bool
 }
 
-// TAP is the switch's port to the bridge.
+// TAP is the switch's port to the bridge. A packet is an offload header (package offload) and the frame behind it.
 type TAP interface {
-	// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
-	// capacity and reslices it to the frame. After Close it returns an error.
-	ReadBatch(frames [][]byte) (int, error)
-	// WriteBatch writes frames, keeps nothing of them, and returns how many were written. Safe for concurrent use.
-	WriteBatch(frames [][]byte) (int, error)
+	// ReadBatch waits for a packet and reads as many as there are, at most len(packets). They are valid until the next
+	// ReadBatch, and the caller may change them and offload.TailLen bytes behind each. After Close it returns an error.
+	ReadBatch(packets [][]byte) (int, error)
+	// WriteBatch writes packets, which offload.Check has passed, keeps nothing of them, may change them, and returns how many
+	// were written. Safe for concurrent use.
+	WriteBatch(packets [][]byte) (int, error)
 	// Close ends a ReadBatch that waits. It may be called more than once.
 	Close() error
 }
@@ -114,9 +116,21 @@ func (s *Switch) Counters() *Counters { return &s.shared.counters }
 // drop counts one drop for reason why.
 func (s *Switch) drop(why drop) { s.shared.counters.drop(why, 1) }
 
-// check returns the frame in b, and passes if it may cross the mesh.
-func (s *Switch) check(b []byte) (frame, drop) {
-	f, why := parseFrame(b, s.shared.maxFrame)
+// check returns the frame of packet p, and passes if it may cross the mesh.
+func (s *Switch) check(p []byte) (frame, drop) {
+	if len(p) < offload.HeaderLen {
+		return frame{}, dropShort
+	}
+	maxLen := s.shared.maxFrame
+	if !offload.Plain(p) {
+		if offload.Check(p, maxLen) != nil {
+			return frame{}, dropOffload
+		}
+		if offload.Segmented(p) {
+			maxLen = offload.MaxPacket - offload.HeaderLen // its segments fit
+		}
+	}
+	f, why := parseFrame(p[offload.HeaderLen:], maxLen)
 	if why == passes {
 		why = s.boundary.judge(f)
 	}

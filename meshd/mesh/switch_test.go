@@ -38,7 +38,7 @@ func TestWhoGetsAFrame(t *testing.T) {
 				before = a.count(test.drop)
 			}
 			b := plain(test.dst, macA, 100, 1)
-			a.out.batch(now, [][]byte{b})
+			a.out.batch(now, packets(b))
 			if got := a.deliver(t, now, hosts[1:]...); got != len(test.to) {
 				t.Errorf("datagrams = %d, want %d", got, len(test.to))
 			}
@@ -52,7 +52,7 @@ func TestWhoGetsAFrame(t *testing.T) {
 	}
 	t.Run("a peer that has lost its session gets no copy", func(t *testing.T) {
 		a.sw.SetPeers(nil)
-		a.out.batch(now, [][]byte{plain(broadcast, macA, 100, 1), plain(macB, macA, 100, 1)})
+		a.out.batch(now, packets(plain(broadcast, macA, 100, 1), plain(macB, macA, 100, 1)))
 		if got := len(a.under.take()); got != 0 {
 			t.Errorf("datagrams = %d, want 0", got)
 		}
@@ -80,7 +80,7 @@ func TestFramesAreCutIntoEqualPieces(t *testing.T) {
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.length), func(t *testing.T) {
 			frame := plain(broadcast, macA, test.length, 1)
-			a.out.batch(now, [][]byte{frame})
+			a.out.batch(now, packets(frame))
 			var base uint64
 			sent := a.under.take()
 			for i, d := range sent {
@@ -115,7 +115,7 @@ func TestJumboFramesArriveWhole(t *testing.T) {
 	for _, mtu := range []int{1280, 1500, 9000, 65521} {
 		hosts := newHosts(t, now, 2, mtu)
 		frame := plain(broadcast, macA, mtu+frameOverhead, 7)
-		hosts[0].out.batch(now, [][]byte{frame})
+		hosts[0].out.batch(now, packets(frame))
 		hosts[0].deliver(t, now, hosts[1])
 		hosts[1].wantFrames(t, fmt.Sprintf("MTU %d", mtu), frame)
 	}
@@ -132,7 +132,7 @@ func TestAFrameFromTheMeshNeverGoesBack(t *testing.T) {
 	b.control(now)
 
 	toAll, toC := plain(broadcast, macB, 100, 1), plain(macC, macB, 1514, 2)
-	b.out.batch(now, [][]byte{toAll, toC})
+	b.out.batch(now, packets(toAll, toC))
 	b.deliver(t, now, a)
 	a.wantFrames(t, "a frame for everyone", toAll)
 	a.wantCount(t, "split_horizon", 1)
@@ -147,7 +147,7 @@ func TestSwitchLearnsFromFrames(t *testing.T) {
 	a, b, c := hosts[0], hosts[1], hosts[2]
 	send := func(h *host, dst, src MAC) int {
 		now = now.Add(time.Second)
-		h.out.batch(now, [][]byte{plain(dst, src, 100, 1)})
+		h.out.batch(now, packets(plain(dst, src, 100, 1)))
 		h.control(now)
 		n := h.deliver(t, now, hosts...)
 		for _, h := range hosts {
@@ -184,7 +184,7 @@ func TestAFrameThatTheBoundaryStopsTeachesNothing(t *testing.T) {
 	now := time.Now()
 	hosts := newHosts(t, now, 2, 1500)
 	a := hosts[0]
-	a.out.batch(now, [][]byte{eth(broadcast, macA, etherTypeARP, arp(host4, gateway4))})
+	a.out.batch(now, packets(eth(broadcast, macA, etherTypeARP, arp(host4, gateway4))))
 	if len(a.told) != 0 {
 		t.Errorf("reports = %v, want none", a.told)
 	}
@@ -200,7 +200,7 @@ func TestTheMeshCannotTakeOverAContainersMAC(t *testing.T) {
 	a.sw.Neighbours(map[MAC]session.NodeID{macA: a.id, macC: hosts[2].id})
 	a.control(now)
 	onC := plain(broadcast, macC, 100, 1)
-	b.out.batch(now, [][]byte{plain(broadcast, macA, 100, 1), onC})
+	b.out.batch(now, packets(plain(broadcast, macA, 100, 1), onC))
 	b.deliver(t, now, a)
 	a.wantFrames(t, "a container elsewhere may have moved", onC)
 	a.wantCount(t, "source_local", 1)
@@ -215,7 +215,7 @@ func TestPiecesFromASessionThatIsNotPublished(t *testing.T) {
 	hosts := newHosts(t, now, 2, 1500)
 	a, b := hosts[0], hosts[1]
 	b.sw.SetPeers(nil)
-	a.out.batch(now, [][]byte{plain(broadcast, macA, 100, 1)})
+	a.out.batch(now, packets(plain(broadcast, macA, 100, 1)))
 	a.deliver(t, now, b)
 	b.wantFrames(t, "nothing")
 	b.wantCount(t, "unknown_peer", 1)
@@ -225,7 +225,7 @@ func TestWhatTheUnderlayDoesNotTakeIsCounted(t *testing.T) {
 	now := time.Now()
 	a := newHosts(t, now, 2, 1500)[0]
 	a.under.refuse = 3
-	a.out.batch(now, [][]byte{plain(broadcast, macA, 1514, 1), plain(broadcast, macA, 1514, 1)})
+	a.out.batch(now, packets(plain(broadcast, macA, 1514, 1), plain(broadcast, macA, 1514, 1)))
 	a.wantCount(t, "underlay_write", 3)
 	a.wantCount(t, "outbound_datagrams", 1)
 }
@@ -235,17 +235,16 @@ func TestWhatTheTAPDoesNotTakeIsCounted(t *testing.T) {
 	hosts := newHosts(t, now, 2, 1500)
 	a, b := hosts[0], hosts[1]
 	b.tap.err = errors.New("input/output error")
-	a.out.batch(now, [][]byte{plain(broadcast, macA, 100, 1), plain(broadcast, macA, 1514, 1)})
+	a.out.batch(now, packets(plain(broadcast, macA, 100, 1), plain(broadcast, macA, 1514, 1)))
 	for _, d := range a.under.take() {
-		h, k, payload := b.open(t, d.Buf)
-		b.in.Datagram(now, h, k, payload)
+		b.receive(t, now, d.Buf)
 	}
-	if err := b.in.Flush(); !errors.Is(err, b.tap.err) {
+	if _, err := b.in.Flush(now); !errors.Is(err, b.tap.err) {
 		t.Errorf("Flush() error = %v, want it to wrap %v", err, b.tap.err)
 	}
 	b.wantCount(t, "tap_write", 2)
 	b.tap.err = nil
-	if err := b.in.Flush(); err != nil {
+	if _, err := b.in.Flush(now); err != nil {
 		t.Errorf("second Flush() error = %v, want nil", err)
 	}
 }
@@ -258,7 +257,7 @@ func TestALargeBatchIsWrittenInParts(t *testing.T) {
 	for i := range 3*inboundBatch + 1 {
 		frames = append(frames, plain(broadcast, macA, 1180+i, byte(i))) // some of one piece, more of two
 	}
-	a.out.batch(now, frames)
+	a.out.batch(now, packets(frames...))
 	a.deliver(t, now, b)
 	b.wantFrames(t, "all", frames...)
 }
@@ -307,7 +306,7 @@ func (refuse) Learn(MAC, session.NodeID) bool { return false }
 func TestCounterNames(t *testing.T) {
 	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	names := new(Counters).Snapshot()
-	if got, want := len(names), 4+int(numDrops)-1; got != want {
+	if got, want := len(names), 5+int(numDrops)-1; got != want {
 		t.Errorf("counters = %d, want %d: names must differ", got, want)
 	}
 	for name := range names {

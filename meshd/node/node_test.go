@@ -225,7 +225,7 @@ func TestStrangersGetSilence(t *testing.T) {
 		answered := make(chan struct{})
 		go func() {
 			ds := []wire.Datagram{{Buf: make([]byte, 2048)}}
-			if n, _ := stranger.ReadBatch(ds); n > 0 {
+			if n, _ := stranger.ReadBatch(ds, -1); n > 0 {
 				close(answered)
 			}
 		}()

@@ -6,6 +6,7 @@ import (
 
 	"meshnet/meshd/hub"
 	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
 	"meshnet/meshd/wire"
 )
 
@@ -43,7 +44,7 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 		n.counters.UnknownIndex.Add(1)
 		return
 	}
-	payload, err := k.Open(h, d.Buf)
+	payload, err := r.open(now, h, k, d.Buf)
 	if err != nil {
 		return // counted by the session
 	}
@@ -55,8 +56,6 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 		offer(n.inbox.reports, report{keypair: k, roamed: true, from: d.Endpoint})
 	}
 	switch h.Type {
-	case wire.TypeFrame:
-		r.inbound.Datagram(now, h, k, payload)
 	case wire.TypeGossip, wire.TypeStream:
 		n.control.Handle(k.Session().ID(), h.Type, payload)
 	case wire.TypeClose:
@@ -64,9 +63,19 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 	}
 }
 
+// open opens a message. That of a frame goes to the switch; the payload of others is returned.
+func (r *receiver) open(now time.Time, h wire.Header, k *session.Keypair, datagram []byte) ([]byte, error) {
+	if h.Type == wire.TypeFrame {
+		return nil, r.inbound.Datagram(now, h, k, datagram)
+	}
+	return k.Open(h, datagram)
+}
+
 // Flush implements hub.Receiver.
-func (r *receiver) Flush() {
-	if err := r.inbound.Flush(); err != nil {
+func (r *receiver) Flush(now time.Time) time.Duration {
+	again, err := r.inbound.Flush(now)
+	if err != nil {
 		r.node.counters.TAPWrite.Add(1)
 	}
+	return again
 }

@@ -3,10 +3,6 @@ package tap
 import (
 	"errors"
 	"fmt"
-	"os"
-	"sync"
-	"sync/atomic"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -24,27 +20,27 @@ const (
 type Config struct {
 	Name string // 1 to 15 bytes
 	MTU  int    // bytes of payload in an Ethernet frame; 0 leaves the kernel's 1500, or what the device has
+	Off  Off    // what not to use
+
+	Queues int // each is read on its own, and has its own flows; 0 = 1
 }
 
-// A Device is an open TAP device. All methods may be called from several goroutines at once.
+// A Device is an open TAP device. What the methods of Queue do, it does by its first queue, but for writing by several: see
+// WriteBatch. All methods but ReadBatch may be called from several goroutines at once.
 type Device struct {
-	name   string
-	file   *os.File
-	raw    syscall.RawConn
-	closed atomic.Bool
-
-	readMu sync.Mutex // held by the one ReadBatch that waits
-	reader *reader
-
-	writeMu sync.Mutex // held by the one WriteBatch that writes
-	writer  *writer
-
+	name     string
+	offloads offloads
+	queues   []*Queue // as many as were asked for
+	aside    *Queue   // by which Device.WriteBatch writes; queues[0] if there is one
 	counters Counters
 }
 
-// Open opens the TAP device cfg.Name, which it makes first if there is none, gives it its MTU and a queue of 1,000
+// Open opens the TAP device cfg.Name, which it makes first if there is none, gives it its MTU and queues of 1,000
 // frames, switches IPv6 off on it, so that the host itself says nothing on the overlay, and sets it up. A device of
 // another kind is left alone. The error says the way out; it wraps EBUSY if another process has the device open.
+//
+// The kernel fixes when it makes a device whether that has several queues. One that is not of the sort that cfg asks for, and that
+// nobody has open, is removed, made anew, and put back into its bridge, whose containers keep their links.
 func Open(cfg Config) (*Device, error) {
 	d, err := open(cfg)
 	if err != nil {
@@ -54,61 +50,78 @@ func Open(cfg Config) (*Device, error) {
 }
 
 func open(cfg Config) (*Device, error) {
-	existed, err := lookTAP(cfg.Name)
+	cfg.Queues = max(cfg.Queues, 1)
+	there, err := lookTAP(cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := attach(cfg.Name)
-	if err != nil {
-		return nil, err
+	bridge := 0
+	if there != nil && there.Queues+there.DisabledQueues > 0 {
+		return nil, attachError(unix.EBUSY) // of a device with several queues, anybody could have some
 	}
-	if err := configure(fd, cfg); err != nil {
-		if !existed {
-			unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0)
+	if there != nil && several(there) != (cfg.Queues > 1) {
+		if err := removeUnused(there); err != nil {
+			return nil, err
 		}
-		unix.Close(fd)
+		there, bridge = nil, there.MasterIndex
+	}
+	d := &Device{name: cfg.Name}
+	fd, err := attach(cfg, &d.offloads)
+	if err != nil {
 		return nil, err
 	}
-	d := &Device{name: cfg.Name, file: os.NewFile(uintptr(fd), cloneDevice)}
-	if d.raw, err = d.file.SyscallConn(); err != nil {
-		d.file.Close()
+	err = configure(fd, cfg, bridge, &d.offloads)
+	if err == nil {
+		err = d.addQueues(fd, cfg)
+	} else {
+		err = errors.Join(err, unix.Close(fd))
+	}
+	if err != nil {
+		err = errors.Join(err, d.Close())
+		if there == nil {
+			err = errors.Join(err, deleteLink(cfg.Name))
+		}
 		return nil, err
 	}
-	d.reader, d.writer = newReader(), newWriter(&d.counters)
 	return d, nil
 }
 
-// lookTAP reports whether the device is there; a device of another kind is an error.
-func lookTAP(name string) (bool, error) {
+// lookTAP returns the device, or nil if there is none; a device of another kind is an error.
+func lookTAP(name string) (*netlink.Tuntap, error) {
 	link, err := lookLink(name)
 	if link == nil {
-		return false, err
+		return nil, err
 	}
 	tuntap, ok := link.(*netlink.Tuntap)
 	switch {
 	case !ok:
-		return false, fmt.Errorf("the name is taken by a device of kind %q; remove it, or choose another name", kind(link))
+		return nil, fmt.Errorf("the name is taken by a device of kind %q; remove it, or choose another name", kind(link))
 	case tuntap.Mode != netlink.TUNTAP_MODE_TAP:
-		return false, errors.New("the name is taken by a TUN device; remove it, or choose another name")
-	case tuntap.Flags&netlink.TUNTAP_MULTI_QUEUE != 0:
-		return false, errors.New("the name is taken by a multi-queue TAP device; remove it, or choose another name")
+		return nil, errors.New("the name is taken by a TUN device; remove it, or choose another name")
 	}
-	return true, nil
+	return tuntap, nil
 }
 
-// attach opens the clone device and makes it the named TAP. The descriptor does not block, and must not be polled
-// before: the kernel reports an error on one that is not attached.
-func attach(name string) (int, error) {
+// attach opens the clone device and makes it a queue of the named TAP, with a virtio header before each frame if the kernel has that.
+// The descriptor does not block.
+func attach(cfg Config, o *offloads) (int, error) {
 	fd, err := unix.Open(cloneDevice, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return -1, cloneError(err)
 	}
-	ifr, err := unix.NewIfreq(name)
+	ifr, err := unix.NewIfreq(cfg.Name)
 	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
-	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	if o.chooseHeader(fd, cfg.Off) {
+		flags |= unix.IFF_VNET_HDR
+	}
+	if cfg.Queues > 1 {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	ifr.SetUint16(flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		return -1, attachError(err)
@@ -116,14 +129,13 @@ func attach(name string) (int, error) {
 	return fd, nil
 }
 
-// configure makes the attached device what Open promises.
-func configure(fd int, cfg Config) error {
+// configure makes the attached device what Open promises, and a port of the bridge with that index, unless it is 0.
+func configure(fd int, cfg Config, bridge int, o *offloads) error {
 	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
 		return fmt.Errorf("making it persistent: %w", err)
 	}
-	// Whoever had the device before may have left offloads on; without a virtio header they would corrupt frames.
-	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0); err != nil {
-		return fmt.Errorf("switching offloads off: %w", err)
+	if err := o.choose(fd, cfg.Off); err != nil {
+		return err
 	}
 	link, err := netlink.LinkByName(cfg.Name)
 	if err != nil {
@@ -140,6 +152,11 @@ func configure(fd int, cfg Config) error {
 	if err := disableIPv6(cfg.Name); err != nil {
 		return err
 	}
+	if bridge != 0 {
+		if err := netlink.LinkSetMasterByIndex(link, bridge); err != nil {
+			return fmt.Errorf("putting it back into its bridge: %w", err)
+		}
+	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("setting it up: %w", err)
 	}
@@ -155,17 +172,21 @@ func (d *Device) Counters() *Counters { return &d.counters }
 // Close closes the device, and waits until it is free to be opened again; the device itself stays. ReadBatch and
 // WriteBatch, those that wait included, return net.ErrClosed. It may be called more than once.
 func (d *Device) Close() error {
-	if d.closed.Swap(true) {
-		return nil
+	var errs []error
+	for _, q := range d.queues {
+		errs = append(errs, q.Close())
 	}
-	return d.file.Close()
+	if d.aside != nil {
+		errs = append(errs, d.aside.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Remove removes the device; that there is none is not an error. A device of another kind is left alone. A process that
 // has it open gets an error from its next read.
 func Remove(name string) error {
-	existed, err := lookTAP(name)
-	if err == nil && existed {
+	there, err := lookTAP(name)
+	if err == nil && there != nil {
 		err = deleteLink(name)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package tap_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -11,10 +12,11 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"meshnet/meshd/offload"
 	"meshnet/meshd/tap"
 )
 
-func open(t *testing.T, cfg tap.Config) *tap.Device {
+func open(t testing.TB, cfg tap.Config) *tap.Device {
 	t.Helper()
 	d, err := tap.Open(cfg)
 	if err != nil {
@@ -24,28 +26,40 @@ func open(t *testing.T, cfg tap.Config) *tap.Device {
 	return d
 }
 
-// buffers returns count frames to read into.
-func buffers(count int) [][]byte {
-	frames := make([][]byte, count)
-	for i := range frames {
-		frames[i] = make([]byte, 0, 1518)
+// batcher is what a Device and a Queue can both do.
+type batcher interface {
+	ReadBatch(packets [][]byte) (int, error)
+	WriteBatch(packets [][]byte) (int, error)
+}
+
+// packets puts an offload header that says nothing before each frame.
+func packets(frames ...[]byte) [][]byte {
+	var all [][]byte
+	for _, f := range frames {
+		all = append(all, append(make([]byte, offload.HeaderLen), f...))
 	}
-	return frames
+	return all
 }
 
 // read reads until count frames of the test have come; what the kernel says by itself is passed over.
-func read(t *testing.T, d *tap.Device, count int) [][]byte {
+func read(t *testing.T, d batcher, count int) [][]byte {
 	t.Helper()
 	var got [][]byte
+	batch := make([][]byte, 8)
 	for len(got) < count {
-		frames := buffers(8)
-		n, err := d.ReadBatch(frames)
+		n, err := d.ReadBatch(batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range frames[:n] {
-			if len(f) >= 14 && f[12] == testEtherType>>8 && f[13] == testEtherType&0xff {
-				got = append(got, f)
+		for _, p := range batch[:n] {
+			if cap(p)-len(p) < offload.TailLen {
+				t.Errorf("a packet has room for %d bytes behind it, want %d", cap(p)-len(p), offload.TailLen)
+			}
+			if f := p[offload.HeaderLen:]; len(f) >= 14 && f[12] == testEtherType>>8 && f[13] == testEtherType&0xff {
+				if !offload.Plain(p) {
+					t.Errorf("offload header of a plain frame = %x", p[:offload.HeaderLen])
+				}
+				got = append(got, bytes.Clone(f))
 			}
 		}
 	}
@@ -82,7 +96,7 @@ func TestFramesCrossTheBridge(t *testing.T) {
 	for i := range out {
 		copy(out[i][6:], net.HardwareAddr{0x02, 0, 0, 0, 0, 0x0c}) // macB is behind the other port now
 	}
-	if n, err := d.WriteBatch(out); n != len(out) || err != nil {
+	if n, err := d.WriteBatch(packets(out...)); n != len(out) || err != nil {
 		t.Fatalf("WriteBatch = %d, %v, want %d, <nil>", n, err, len(out))
 	}
 	for i := range out {
@@ -138,7 +152,7 @@ func TestPersistence(t *testing.T) {
 			before.Index, before.MasterIndex, after.Index, after.MasterIndex)
 	}
 	bridge := openPacket(t, "meshbr0")
-	if n, err := second.WriteBatch([][]byte{frame(60, 1)}); n != 1 || err != nil {
+	if n, err := second.WriteBatch(packets(frame(60, 1))); n != 1 || err != nil {
 		t.Fatalf("WriteBatch = %d, %v, want 1, <nil>", n, err)
 	}
 	if got := bridge.receive(); !bytes.Equal(got, frame(60, 1)) {
@@ -153,7 +167,7 @@ func TestCloseUnblocks(t *testing.T) {
 	result := make(chan error)
 	go func() {
 		for {
-			if _, err := d.ReadBatch(buffers(1)); err != nil {
+			if _, err := d.ReadBatch(make([][]byte, 1)); err != nil {
 				result <- err
 				return
 			}
@@ -165,10 +179,10 @@ func TestCloseUnblocks(t *testing.T) {
 	if err := <-result; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("waiting ReadBatch = %v, want net.ErrClosed", err)
 	}
-	if _, err := d.ReadBatch(buffers(1)); !errors.Is(err, net.ErrClosed) {
+	if _, err := d.ReadBatch(make([][]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("ReadBatch = %v, want net.ErrClosed", err)
 	}
-	if _, err := d.WriteBatch([][]byte{frame(60, 1)}); !errors.Is(err, net.ErrClosed) {
+	if _, err := d.WriteBatch(packets(frame(60, 1))); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("WriteBatch = %v, want net.ErrClosed", err)
 	}
 	if err := d.Close(); err != nil {
@@ -181,7 +195,8 @@ func TestRefusedFramesLoseNoOthers(t *testing.T) {
 	newNamespace(t)
 	d := open(t, tap.Config{Name: "mesh0", MTU: 1500})
 	device := openPacket(t, "mesh0")
-	n, err := d.WriteBatch([][]byte{frame(14, 0)[:9], frame(60, 1), {}, frame(60, 2)})
+	batch := append(packets(frame(14, 0)[:9], frame(60, 1), nil, frame(60, 2)), nil, make([]byte, offload.HeaderLen-1))
+	n, err := d.WriteBatch(batch)
 	if n != 2 || err != nil {
 		t.Errorf("WriteBatch = %d, %v, want 2, <nil>", n, err)
 	}
@@ -193,12 +208,12 @@ func TestRefusedFramesLoseNoOthers(t *testing.T) {
 	if err := netlink.LinkSetDown(mustLink(t, "mesh0")); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.WriteBatch([][]byte{frame(60, 3), frame(60, 4)}); n != 0 || err != nil {
+	if n, err := d.WriteBatch(packets(frame(60, 3), frame(60, 4))); n != 0 || err != nil {
 		t.Errorf("WriteBatch on a device that is down = %d, %v, want 0, <nil>", n, err)
 	}
 	counts := d.Counters().Snapshot()
-	if counts["written"] != 2 || counts["write_invalid"] != 2 || counts["write_down"] != 2 {
-		t.Errorf("counters = %v, want 2 written, 2 invalid, 2 down", counts)
+	if counts["written"] != 2 || counts["write_invalid"] != 4 || counts["write_down"] != 2 {
+		t.Errorf("counters = %v, want 2 written, 4 invalid, 2 down", counts)
 	}
 }
 
@@ -212,7 +227,7 @@ func TestRemove(t *testing.T) {
 	result := make(chan error)
 	go func() {
 		for {
-			if _, err := d.ReadBatch(buffers(1)); err != nil {
+			if _, err := d.ReadBatch(make([][]byte, 1)); err != nil {
 				result <- err
 				return
 			}
@@ -224,7 +239,7 @@ func TestRemove(t *testing.T) {
 	if err := <-result; !errors.Is(err, unix.EBADFD) || !strings.Contains(err.Error(), "was removed") {
 		t.Errorf("ReadBatch = %v, want EBADFD", err)
 	}
-	if _, err := d.WriteBatch([][]byte{frame(60, 1)}); !errors.Is(err, unix.EBADFD) {
+	if _, err := d.WriteBatch(packets(frame(60, 1))); !errors.Is(err, unix.EBADFD) {
 		t.Errorf("WriteBatch = %v, want EBADFD", err)
 	}
 	if _, err := netlink.LinkByName("mesh0"); err == nil {
@@ -282,27 +297,30 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 	}
 }
 
-// ReadBatch and WriteBatch do "not allocate".
+// ReadBatch and WriteBatch do "not allocate", with and without the virtio header.
 func TestAllocations(t *testing.T) {
 	newNamespace(t)
-	d := open(t, tap.Config{Name: "mesh0", MTU: 1500})
-	device := openPacket(t, "mesh0")
-	f, in, out := frame(60, 1), buffers(8), [][]byte{frame(60, 2), frame(1514, 3)}
-	allocs := testing.AllocsPerRun(200, func() {
-		device.send(f)
-		device.send(f)
-		for got := 0; got < 2; {
-			n, err := d.ReadBatch(in)
-			if err != nil {
-				t.Fatal(err)
+	for i, off := range []tap.Off{{}, {Header: true}} {
+		name := fmt.Sprintf("mesh%d", i)
+		d := open(t, tap.Config{Name: name, MTU: 1500, Off: off})
+		device := openPacket(t, name)
+		f, in, out := frame(60, 1), make([][]byte, 8), packets(frame(60, 2), frame(1514, 3))
+		allocs := testing.AllocsPerRun(200, func() {
+			device.send(f)
+			device.send(f)
+			for got := 0; got < 2; {
+				n, err := d.ReadBatch(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += n
 			}
-			got += n
+			if n, err := d.WriteBatch(out); n != 2 || err != nil {
+				t.Fatalf("WriteBatch = %d, %v, want 2, <nil>", n, err)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("%+v: reading and writing 2 frames allocates %v times, want 0", off, allocs)
 		}
-		if n, err := d.WriteBatch(out); n != 2 || err != nil {
-			t.Fatalf("WriteBatch = %d, %v, want 2, <nil>", n, err)
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("reading and writing 2 frames allocates %v times, want 0", allocs)
 	}
 }

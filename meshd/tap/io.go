@@ -1,133 +1,194 @@
 package tap
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"meshnet/meshd/offload"
 )
 
-// A reader is the state of one ReadBatch; Device.readMu guards it.
+// room is what one packet may take, with what is the caller's behind it: a multiple of cacheLine, at which each begins.
+const (
+	room      = (offload.MaxPacket + offload.TailLen + cacheLine - 1) &^ (cacheLine - 1)
+	cacheLine = 64
+)
+
+// arenaLen bounds what one ReadBatch returns: some long packets, or many short ones.
+const arenaLen = 4 * room
+
+// A reader is the state of ReadBatch.
 type reader struct {
-	receive func(fd uintptr) bool // the method below; made once, because a method value allocates
-	frames  [][]byte
-	count   int
-	err     error
+	arena  []byte
+	header bool // the kernel writes a virtio header
+	empty  bool // the last ReadBatch has read all there was
 }
 
-func newReader() *reader {
-	r := &reader{}
-	r.receive = r.read
-	return r
-}
+func (r *reader) init(header bool) { r.arena, r.header = make([]byte, arenaLen), header }
 
-// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
-// capacity, from frames[i][0] on, and reslices it to the frame; the kernel cuts off what does not fit, so each needs
-// room for the MTU and 18 bytes of Ethernet header with a VLAN tag. After Close the error is net.ErrClosed; any other,
-// such as EBADFD after the device was removed, is final. ReadBatch does not allocate.
-func (d *Device) ReadBatch(frames [][]byte) (int, error) {
-	if len(frames) == 0 {
+// ReadBatch waits for a frame and reads as many as there are, at most len(packets). Each packet is an offload header and a frame,
+// with room for offload.TailLen bytes behind it, in memory of the device that is valid until the next ReadBatch. What the header
+// says is what the kernel says, made exact (offload.Restore). After Close the error is net.ErrClosed; any other, such as EBADFD
+// after the device was removed, is final. ReadBatch belongs to one goroutine, and does not allocate.
+func (q *Queue) ReadBatch(packets [][]byte) (int, error) {
+	if len(packets) == 0 {
 		return 0, nil
 	}
-	d.readMu.Lock()
-	defer d.readMu.Unlock()
-	r := d.reader
-	r.frames, r.count, r.err = frames, 0, nil
-	err := d.raw.Read(r.receive)
-	r.frames = nil
-	if r.count > 0 {
-		d.counters.Read.Add(uint64(r.count))
-		return r.count, nil
+	fd, ok := q.file.Acquire()
+	if !ok {
+		return 0, q.failed("reading from", net.ErrClosed)
 	}
-	return 0, d.failed("reading from", err, r.err)
-}
-
-// read is called by the poller; false means to call it again when there is a frame.
-func (r *reader) read(fd uintptr) bool {
-	for r.count < len(r.frames) {
-		frame := r.frames[r.count]
-		n, err := unix.Read(int(fd), frame[:cap(frame)])
-		switch err {
-		case nil:
-			r.frames[r.count] = frame[:n]
-			r.count++
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return r.count > 0
-		default:
-			r.err = err
-			return true
+	defer q.file.Release()
+	for {
+		if q.reader.empty {
+			if _, err := q.file.WaitRead(-1); err != nil {
+				return 0, q.failed("reading from", err)
+			}
+		}
+		n, err := q.reader.read(fd, packets)
+		q.device.counters.Read.Add(uint64(n))
+		if n > 0 {
+			return n, nil // an error comes again
+		}
+		if err != nil {
+			return 0, q.failed("reading from", err)
 		}
 	}
-	return true
 }
 
-// A writer is the state of one WriteBatch; Device.writeMu guards it.
-type writer struct {
-	transmit func(fd uintptr) bool // the method below; made once, because a method value allocates
-	frames   [][]byte
-	next     int // first frame that is not done
-	written  int
-	err      error
-	counters *Counters
-}
-
-func newWriter(counters *Counters) *writer {
-	w := &writer{counters: counters}
-	w.transmit = w.write
-	return w
-}
-
-// WriteBatch hands all frames to the kernel, and returns how many it took. One that it refuses is counted and skipped.
-// It keeps no frame and does not allocate. After Close the error is net.ErrClosed; any other is final.
-func (d *Device) WriteBatch(frames [][]byte) (int, error) {
-	d.writeMu.Lock()
-	defer d.writeMu.Unlock()
-	w := d.writer
-	w.frames, w.next, w.written, w.err = frames, 0, 0, nil
-	err := d.raw.Write(w.transmit)
-	w.frames = nil
-	d.counters.Written.Add(uint64(w.written))
-	return w.written, d.failed("writing to", err, w.err)
-}
-
-// write is called by the poller; false means to call it again when the kernel has room.
-func (w *writer) write(fd uintptr) bool {
-	for w.next < len(w.frames) {
-		_, err := unix.Write(int(fd), w.frames[w.next])
+// read reads what there is.
+func (r *reader) read(fd int, packets [][]byte) (n int, err error) {
+	free := r.arena
+	for n < len(packets) && len(free) >= room {
+		length, err := r.readOne(fd, free[:offload.MaxPacket])
 		switch err {
 		case nil:
-			w.written++
-			w.next++
+			packets[n] = free[: length : length+offload.TailLen]
+			free = free[(length+offload.TailLen+cacheLine-1)&^(cacheLine-1):]
+			n++
 		case unix.EINTR:
 		case unix.EAGAIN:
-			return false
+			r.empty = true
+			return n, nil
+		default:
+			return n, err
+		}
+	}
+	r.empty = false
+	return n, nil
+}
+
+// readOne reads one frame into p, behind an offload header, and returns the length of both.
+func (r *reader) readOne(fd int, p []byte) (int, error) {
+	if !r.header {
+		n, err := unix.Read(fd, p[offload.HeaderLen:])
+		offload.Header{}.Put(p)
+		return offload.HeaderLen + n, err
+	}
+	n, err := unix.Read(fd, p)
+	if err == nil && n >= offload.HeaderLen {
+		offload.Restore(p[:n])
+	}
+	return n, err
+}
+
+// A writer is the state of WriteBatch; Queue.writeMu guards it.
+type writer struct {
+	offloads *offloads
+	counters *Counters
+	fd       int
+	written  bool
+	err      error
+	plain    func([]byte) // the method below; made once, because a method value allocates
+}
+
+func (w *writer) init(o *offloads, c *Counters) {
+	w.offloads, w.counters = o, c
+	w.plain = w.segment
+}
+
+// WriteBatch hands all packets, which are offload headers that offload.Check has passed and frames, to the kernel, and returns how
+// many it took. One that it refuses is counted and skipped; what it cannot cut or complete itself is cut and completed here. It
+// keeps no packet, may change its header and checksum, and does not allocate while the kernel does the work. After Close the error is
+// net.ErrClosed; any other is final.
+func (q *Queue) WriteBatch(packets [][]byte) (int, error) {
+	q.writeMu.Lock()
+	defer q.writeMu.Unlock()
+	fd, ok := q.file.Acquire()
+	if !ok {
+		return 0, q.failed("writing to", net.ErrClosed)
+	}
+	defer q.file.Release()
+	w := &q.writer
+	w.fd, w.err = fd, nil
+	written := 0
+	for _, p := range packets {
+		w.written = false
+		w.packet(p)
+		if w.written {
+			written++
+		}
+		if w.err != nil {
+			break
+		}
+	}
+	q.device.counters.Written.Add(uint64(written))
+	return written, q.failed("writing to", w.err)
+}
+
+// packet writes one packet.
+func (w *writer) packet(p []byte) {
+	if len(p) < offload.HeaderLen {
+		w.counters.refused(unix.EINVAL)
+		return
+	}
+	o := w.offloads
+	switch kind := offload.Parse(p).Kind; {
+	case !o.header.On, kind == offload.UDP && !o.uso.On:
+		offload.Segment(p, w.plain)
+	default:
+		w.write(p)
+	}
+}
+
+// segment writes one plain packet.
+func (w *writer) segment(p []byte) {
+	if w.err != nil {
+		return
+	}
+	if !w.offloads.header.On {
+		p = p[offload.HeaderLen:]
+	}
+	w.write(p)
+}
+
+// write writes what the device takes. A TAP never makes its writer wait (tun_chr_poll in drivers/net/tun.c).
+func (w *writer) write(b []byte) {
+	for {
+		_, err := unix.Write(w.fd, b)
+		switch err {
+		case nil:
+			w.written = true
+		case unix.EINTR:
+			continue
 		case unix.EBADF, unix.EBADFD, unix.EFAULT:
 			w.err = err
-			return true
 		default:
 			w.counters.refused(err)
-			w.next++
 		}
+		return
 	}
-	return true
 }
 
-// failed makes one error of what the poller and what the system call said.
-func (d *Device) failed(doing string, poller, call error) error {
+// failed says in an error what was being done.
+func (q *Queue) failed(doing string, err error) error {
 	switch {
-	case poller != nil && d.closed.Load():
-		return d.closedError(doing)
-	case poller != nil:
-		return fmt.Errorf("%s TAP device %s: %w", doing, d.name, poller)
-	case call == unix.EBADFD:
-		return fmt.Errorf("%s TAP device %s: %w: the device was removed", doing, d.name, call)
-	case call != nil:
-		return fmt.Errorf("%s TAP device %s: %w", doing, d.name, call)
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EBADFD):
+		return fmt.Errorf("%s TAP device %s: %w: the device was removed", doing, q.device.name, err)
 	}
-	return nil
-}
-
-func (d *Device) closedError(doing string) error {
-	return fmt.Errorf("%s TAP device %s: %w", doing, d.name, net.ErrClosed)
+	return fmt.Errorf("%s TAP device %s: %w", doing, q.device.name, err)
 }

@@ -13,7 +13,7 @@ import (
 // newNamespace moves the test to a network namespace of its own. The test's goroutine keeps its thread, which the
 // runtime does not use again: it ends with the test, and the namespace with it. The machine's own namespace is never
 // touched.
-func newNamespace(t *testing.T) {
+func newNamespace(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network devices in a namespace of its own: run it as root")
@@ -25,7 +25,7 @@ func newNamespace(t *testing.T) {
 }
 
 // mustLink returns a device.
-func mustLink(t *testing.T, name string) netlink.Link {
+func mustLink(t testing.TB, name string) netlink.Link {
 	t.Helper()
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -53,13 +53,13 @@ func addVeth(t *testing.T, a, b string) {
 
 // A packetSocket sends and receives the frames of one EtherType on a device (packet(7)).
 type packetSocket struct {
-	t  *testing.T
+	t  testing.TB
 	fd int
 }
 
 const testEtherType = 0x88b5 // IEEE 802 local experimental
 
-func openPacket(t *testing.T, device string) packetSocket {
+func openPacket(t testing.TB, device string) packetSocket {
 	t.Helper()
 	protocol := uint16(testEtherType>>8 | testEtherType&0xff<<8) // network order
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol))

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,14 @@ func (s *sockaddr) put(addr netip.AddrPort, zones *zoneIndexes) (int, bool) {
 		binary.NativeEndian.PutUint32(s[24:], index)
 	}
 	return sockaddrLen, true
+}
+
+// bind binds socket fd to the address, which is n bytes long.
+func (s *sockaddr) bind(fd, n int) error {
+	if _, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(s)), uintptr(n)); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // addrPort reads the address. An interface's index becomes the zone as a number (fe80::1%2): a name would cost a

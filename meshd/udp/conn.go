@@ -1,15 +1,15 @@
 package udp
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/netip"
-	"sync"
-	"syscall"
+	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"meshnet/meshd/ready"
 )
 
 // ErrNoFamily is wrapped by Listen's error on a host whose kernel does not speak the address's family, as one that was
@@ -26,21 +26,21 @@ type Config struct {
 	Socket uint8          // this socket's number, 1 to 255, reported in wire.Endpoint; 0 = not numbered
 	Mark   int            // SO_MARK of what is sent, for policy routing; 0 = none
 	Buffer int            // size of each socket buffer in bytes; 0 = 4 MiB
+	Off    Off            // what not to use
+	Log    *slog.Logger   // is told when an offload fails; nil = nobody
 }
 
-// A Conn is a UDP socket. All methods may be called from several goroutines at once.
+// A Conn is a UDP socket. ReadBatch belongs to one goroutine; all other methods may be called from several at once.
 type Conn struct {
-	conn   *net.UDPConn
-	raw    syscall.RawConn
-	local  netip.AddrPort
-	socket uint8
-	is4    bool
+	file     *ready.File
+	local    netip.AddrPort
+	socket   uint8
+	is4      bool
+	log      *slog.Logger
+	offloads offloads
 
-	readMu sync.Mutex // held by the one ReadBatch that waits
-	reader *reader
-
-	writeMu sync.Mutex // held by the one WriteBatch that sends
-	writer  *writer
+	reader  reader    // of the goroutine that calls ReadBatch
+	writers [4]writer // so that as many can send at once; each has its mutex
 
 	counters Counters
 }
@@ -52,31 +52,68 @@ func Listen(cfg Config) (*Conn, error) {
 	if !addr.IsValid() {
 		return nil, fmt.Errorf("listening on UDP: no address given")
 	}
-	network := "udp6"
-	if addr.Addr().Is4() {
-		network = "udp4"
+	c := &Conn{socket: cfg.Socket, is4: addr.Addr().Is4(), log: cfg.Log}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error { return control(raw, cfg, network) }}
-	pc, err := lc.ListenPacket(context.Background(), network, addr.String())
+	fd, err := c.open(addr, cfg)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	conn := pc.(*net.UDPConn)
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		conn.Close()
+	if c.file, err = ready.New(fd); err != nil {
 		return nil, listenError(addr, err)
 	}
-	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	c := &Conn{
-		conn:   conn,
-		raw:    raw,
-		local:  netip.AddrPortFrom(local.Addr().Unmap(), local.Port()),
-		socket: cfg.Socket,
-		is4:    network == "udp4",
+	c.reader.init()
+	for i := range c.writers {
+		c.writers[i].init(c)
 	}
-	c.reader, c.writer = newReader(), newWriter(&c.counters)
 	return c, nil
+}
+
+// open makes the socket and binds it.
+func (c *Conn) open(addr netip.AddrPort, cfg Config) (fd int, err error) {
+	family := unix.AF_INET6
+	if c.is4 {
+		family = unix.AF_INET
+	}
+	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP)
+	if err != nil {
+		return -1, err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	if err := setOptions(fd, cfg, c.is4); err != nil {
+		return -1, err
+	}
+	c.offloads.choose(fd, cfg.Off)
+	var name sockaddr
+	n, ok := name.put(addr, new(zoneIndexes))
+	if !ok {
+		return -1, unix.EADDRNOTAVAIL
+	}
+	if err := name.bind(fd, n); err != nil {
+		return -1, err
+	}
+	c.local, err = localAddr(fd)
+	return fd, err
+}
+
+func localAddr(fd int) (netip.AddrPort, error) {
+	sa, err := unix.Getsockname(fd)
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(sa.Addr)
+		if sa.ZoneId != 0 {
+			ip = ip.WithZone(strconv.FormatUint(uint64(sa.ZoneId), 10))
+		}
+		return netip.AddrPortFrom(ip, uint16(sa.Port)), nil
+	}
+	return netip.AddrPort{}, err
 }
 
 // LocalAddr returns the address that the socket is bound to, with the port that the kernel chose if it was asked to.
@@ -88,23 +125,14 @@ func (c *Conn) Counters() *Counters { return &c.counters }
 // Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed. It may be called
 // more than once.
 func (c *Conn) Close() error {
-	if err := c.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := c.file.Close(); err != nil {
 		return fmt.Errorf("closing UDP %v: %w", c.local, err)
 	}
 	return nil
 }
 
-// control sets the socket's options before it is bound.
-func control(raw syscall.RawConn, cfg Config, network string) error {
-	var err error
-	if e := raw.Control(func(fd uintptr) { err = setOptions(int(fd), cfg, network) }); e != nil {
-		return e
-	}
-	return err
-}
-
-func setOptions(fd int, cfg Config, network string) error {
-	if network == "udp6" {
+func setOptions(fd int, cfg Config, is4 bool) error {
+	if !is4 {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return fmt.Errorf("setting IPV6_V6ONLY: %w", err)
 		}
@@ -113,6 +141,10 @@ func setOptions(fd int, cfg Config, network string) error {
 		}
 	} else if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT); err != nil {
 		return fmt.Errorf("setting IP_MTU_DISCOVER: %w", err)
+	}
+	// How many datagrams found the buffer full comes with the next one that is read (socket(7)).
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
+		return fmt.Errorf("setting SO_RXQ_OVFL: %w", err)
 	}
 	if cfg.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, cfg.Mark); err != nil {
@@ -140,19 +172,9 @@ func setBuffer(fd, force, option, size int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size)
 }
 
-// cause takes off what package net wraps around an error, because it repeats the address.
-func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
-}
-
 // listenError rewords what package net says, and adds the way out.
 func listenError(addr netip.AddrPort, err error) error {
-	err = cause(err)
-	var errno syscall.Errno
+	var errno unix.Errno
 	errors.As(err, &errno)
 	switch errno {
 	case unix.EAFNOSUPPORT, unix.EPFNOSUPPORT:

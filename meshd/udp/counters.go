@@ -9,7 +9,8 @@ import (
 // Counters count a socket's datagrams, and those that were lost here by the reason.
 type Counters struct {
 	Received         atomic.Uint64
-	ReceiveTruncated atomic.Uint64 // larger than the reader's buffer
+	ReceiveTruncated atomic.Uint64 // larger than a datagram can be
+	ReceiveOverflow  atomic.Uint64 // the receive buffer was full: SO_RXQ_OVFL; a burst that came as one counts as one
 	Sent             atomic.Uint64
 	SendUnreachable  atomic.Uint64 // no route, or no such zone: EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, ENETDOWN, ENODEV
 	SendDenied       atomic.Uint64 // a local firewall or routing policy: EPERM, EACCES
@@ -25,6 +26,7 @@ func (c *Counters) Snapshot() map[string]uint64 {
 	return map[string]uint64{
 		"received":          c.Received.Load(),
 		"receive_truncated": c.ReceiveTruncated.Load(),
+		"receive_overflow":  c.ReceiveOverflow.Load(),
 		"sent":              c.Sent.Load(),
 		"send_unreachable":  c.SendUnreachable.Load(),
 		"send_denied":       c.SendDenied.Load(),
@@ -36,22 +38,22 @@ func (c *Counters) Snapshot() map[string]uint64 {
 	}
 }
 
-// refused counts one datagram that sendmmsg failed to send, and reports whether its address is to blame.
-func (c *Counters) refused(errno unix.Errno) (unreachable bool) {
+// refused counts n datagrams that could not be sent, and reports whether their address is to blame.
+func (c *Counters) refused(errno unix.Errno, n int) (unreachable bool) {
 	switch errno {
 	case unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EADDRNOTAVAIL, unix.ENETDOWN, unix.ENODEV, unix.ENXIO:
-		c.SendUnreachable.Add(1)
+		c.SendUnreachable.Add(uint64(n))
 		return true
 	case unix.EPERM, unix.EACCES:
-		c.SendDenied.Add(1)
+		c.SendDenied.Add(uint64(n))
 	case unix.ECONNREFUSED:
-		c.SendRefused.Add(1)
+		c.SendRefused.Add(uint64(n))
 	case unix.EMSGSIZE:
-		c.SendTooBig.Add(1)
+		c.SendTooBig.Add(uint64(n))
 	case unix.ENOBUFS, unix.ENOMEM:
-		c.SendNoBuffer.Add(1)
+		c.SendNoBuffer.Add(uint64(n))
 	default:
-		c.SendInvalid.Add(1)
+		c.SendInvalid.Add(uint64(n))
 	}
 	return false
 }

@@ -7,14 +7,17 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// Raw gives tests the socket.
-func Raw(c *Conn) syscall.RawConn { return c.raw }
+// FD gives tests the socket, which they do not use after Close.
+func FD(c *Conn) int {
+	fd, _ := c.file.Acquire()
+	defer c.file.Release()
+	return fd
+}
 
 // "A host whose kernel does not speak the address's family": the error is ErrNoFamily, whatever package net wraps it
 // in.
@@ -103,11 +106,11 @@ func TestRefusedReasons(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var c Counters
-		if got := c.refused(tt.errno); got != tt.unreachable {
+		if got := c.refused(tt.errno, 3); got != tt.unreachable {
 			t.Errorf("refused(%v) = %v, want %v", tt.errno, got, tt.unreachable)
 		}
-		if got := c.Snapshot()[tt.counter]; got != 1 {
-			t.Errorf("refused(%v): %s = %d, want 1", tt.errno, tt.counter, got)
+		if got := c.Snapshot()[tt.counter]; got != 3 {
+			t.Errorf("refused(%v, 3): %s = %d, want 3", tt.errno, tt.counter, got)
 		}
 	}
 }

@@ -2,123 +2,180 @@ package udp
 
 import (
 	"fmt"
-	"unsafe"
+	"net"
+	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"meshnet/meshd/wire"
 )
 
-// maxBatch is the most datagrams for one system call. Beyond some dozens the cost of the call no longer shows.
-const maxBatch = 64
+const (
+	// maxMessages is the most messages for one system call.
+	maxMessages = 64
+	// bufferLen holds the largest message, so that none is ever cut: a cut one would look like a forgery.
+	bufferLen = 1 << 16
+	// stride is the distance of two buffers: not a power of two, or they would all lie in the same sets of the cache.
+	stride = bufferLen + 5*4096 + 320
+	// deepRead is how many bytes one call may bring before the next asks for fewer messages: they should be worked on while
+	// they are in the cache.
+	deepRead = 256 << 10
+)
 
-// mmsghdr is struct mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	len uint32 // bytes received or sent
-}
-
-// A batch is the memory that one recvmmsg or sendmmsg works on; names, iovs and messages of the same index belong
-// together.
-type batch struct {
-	msgs  [maxBatch]mmsghdr
-	iovs  [maxBatch]unix.Iovec
-	names [maxBatch]sockaddr
-}
-
-// set makes message i one of buf's first n bytes, with room for, or with, a name of namelen bytes.
-func (b *batch) set(i int, buf []byte, n, namelen int) {
-	b.iovs[i].Base = unsafe.SliceData(buf)
-	b.iovs[i].SetLen(n)
-	hdr := &b.msgs[i].hdr
-	hdr.Name = &b.names[i][0]
-	hdr.Namelen = uint32(namelen)
-	hdr.Iov = &b.iovs[i]
-	hdr.SetIovlen(1)
-	hdr.Flags = 0
-}
-
-// call makes the system call number on messages first to last-1 and returns how many it did.
-func (b *batch) call(number, fd uintptr, first, last int) (int, unix.Errno) {
-	n, _, errno := unix.Syscall6(number, fd, uintptr(unsafe.Pointer(&b.msgs[first])), uintptr(last-first),
-		unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
-}
-
-// A reader is the state of one ReadBatch; Conn.readMu guards it.
+// A reader is the state of ReadBatch.
 type reader struct {
-	batch
-	receive func(fd uintptr) bool // the method below; made once, because a method value allocates
-	want    int
-	got     int
-	errno   unix.Errno
-	zones   zoneNames
+	msgs     [maxMessages]mmsghdr
+	iovs     [maxMessages]unix.Iovec
+	names    [maxMessages]sockaddr
+	controls [maxMessages]control
+	buffers  []byte
+
+	ask      int    // messages for the next call
+	got      int    // of the last call
+	next     int    // of these, the first that is not returned whole
+	offset   int    // of it, bytes that are returned
+	empty    bool   // the last call took all there was
+	overflow uint32 // the kernel's count of messages that found the buffer full; wraps around
+	zones    zoneNames
+
+	from    netip.AddrPort // of message next, if offset > 0
+	segment int            // bytes of each datagram in it but the last
 }
 
-func newReader() *reader {
-	r := &reader{}
-	r.receive = r.recvmmsg
-	return r
+func (r *reader) init() {
+	r.buffers = make([]byte, maxMessages*stride)
+	r.ask = maxMessages
+	for i := range r.msgs {
+		r.iovs[i].Base = &r.buffer(i)[0]
+		r.iovs[i].SetLen(bufferLen)
+		h := &r.msgs[i].hdr
+		h.Name = &r.names[i][0]
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Control = &r.controls[i][0]
+	}
 }
 
-// ReadBatch waits for a datagram and reads as many as there are, at most len(ds) and at most 64. It fills ds[i].Buf up
-// to its capacity and reslices it to what it holds; ds[i].Endpoint is the sender's address and this socket's number. A
-// datagram that does not fit its buffer is dropped and counted; to make place the elements of ds may change order.
-// After Close the error is net.ErrClosed. ReadBatch does not allocate, but for the first datagram of a link-local zone.
-func (c *Conn) ReadBatch(ds []wire.Datagram) (int, error) {
+func (r *reader) buffer(i int) []byte {
+	at := i * stride
+	return r.buffers[at : at+bufferLen : at+bufferLen]
+}
+
+// ReadBatch waits for a datagram, at most for wait, which is for ever if negative, and returns as many as there are, at most
+// len(ds); none if the time is up, or if what came was no datagram. ds[i].Buf is memory of the socket, the caller's until the next
+// ReadBatch; ds[i].Endpoint is the sender's address and this socket's number. After Close the error is net.ErrClosed. ReadBatch
+// belongs to one goroutine, and does not allocate, but for the first datagram of a link-local zone.
+func (c *Conn) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
 	}
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	r := c.reader
-	for {
-		r.want = min(len(ds), maxBatch)
-		for i := range r.want {
-			r.set(i, ds[i].Buf, cap(ds[i].Buf), sockaddrLen)
-		}
-		if err := c.raw.Read(r.receive); err != nil {
-			return 0, fmt.Errorf("reading from UDP %v: %w", c.local, cause(err))
-		}
-		if r.errno != 0 {
-			return 0, fmt.Errorf("reading from UDP %v: recvmmsg: %w", c.local, r.errno)
-		}
+	fd, ok := c.file.Acquire()
+	if !ok {
+		return 0, c.readError(net.ErrClosed)
+	}
+	defer c.file.Release()
+	for waited := false; ; {
 		if n := c.collect(ds); n > 0 {
 			return n, nil
 		}
-	}
-}
-
-// recvmmsg is called by the poller; false means to call it again when the socket is readable.
-func (r *reader) recvmmsg(fd uintptr) bool {
-	for {
-		r.got, r.errno = r.call(unix.SYS_RECVMMSG, fd, 0, r.want)
-		switch r.errno {
-		case unix.EAGAIN:
-			return false
-		case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH:
-			// The last three are about a datagram that we sent; nothing is wrong with receiving.
-		default:
-			return true
+		if c.reader.empty {
+			if waited && wait >= 0 {
+				return 0, nil // a wrong checksum: whoever sends many would have the caller wait again and again
+			}
+			if came, err := c.file.WaitRead(wait); err != nil || !came {
+				return 0, c.readError(err)
+			}
+			waited = true
+		}
+		if errno := c.reader.receive(fd); errno != 0 {
+			return 0, c.readError(errno)
 		}
 	}
 }
 
-// collect moves what was received to the front of ds.
-func (c *Conn) collect(ds []wire.Datagram) int {
-	r, count := c.reader, 0
+func (c *Conn) readError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("reading from UDP %v: %w", c.local, err)
+}
+
+// receive reads messages, if there are any.
+func (r *reader) receive(fd int) unix.Errno {
+	for i := range r.ask {
+		r.msgs[i].hdr.Namelen = sockaddrLen
+		r.msgs[i].hdr.SetControllen(controlLen)
+	}
+	n, errno := recvmmsg(fd, r.msgs[:r.ask])
+	r.got, r.next, r.offset = 0, 0, 0
+	switch errno {
+	case 0:
+		r.got = n
+		r.empty = n < r.ask
+		r.adapt()
+	case unix.EAGAIN:
+		r.empty = true
+	case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH:
+		// The last three are about a datagram that we sent; nothing is wrong with receiving.
+	default:
+		return errno
+	}
+	return 0
+}
+
+// adapt chooses how many messages to ask for next.
+func (r *reader) adapt() {
+	sum := 0
 	for i := range r.got {
-		m := &r.msgs[i]
-		if m.hdr.Flags&unix.MSG_TRUNC != 0 {
-			c.counters.ReceiveTruncated.Add(1)
-			continue
+		sum += int(r.msgs[i].len)
+	}
+	if sum > deepRead {
+		r.ask = max(r.ask/2, 4)
+	} else if sum < deepRead/2 {
+		r.ask = min(r.ask*2, maxMessages)
+	}
+}
+
+// collect returns datagrams of the messages that were read.
+func (c *Conn) collect(ds []wire.Datagram) int {
+	r, count := &c.reader, 0
+	for count < len(ds) && r.next < r.got {
+		m := &r.msgs[r.next]
+		if r.offset == 0 {
+			c.begin(m)
 		}
-		addr := r.names[i].addrPort(&r.zones)
-		ds[count], ds[i] = ds[i], ds[count]
-		ds[count].Buf = ds[count].Buf[:m.len]
-		ds[count].Endpoint = wire.Endpoint{Addr: addr, Socket: c.socket}
-		count++
+		b := r.buffer(r.next)[r.offset:m.len]
+		if m.hdr.Flags&unix.MSG_TRUNC != 0 {
+			b = nil
+		} else {
+			b = b[:min(r.segment, len(b)):len(b)]
+			ds[count].Buf = b
+			ds[count].Endpoint = wire.Endpoint{Addr: r.from, Socket: c.socket}
+			count++
+		}
+		if r.offset += len(b); len(b) == 0 || r.offset >= int(m.len) {
+			r.next, r.offset = r.next+1, 0
+		}
 	}
 	c.counters.Received.Add(uint64(count))
 	return count
+}
+
+// begin reads what came with message m.
+func (c *Conn) begin(m *mmsghdr) {
+	r := &c.reader
+	r.from = r.names[r.next].addrPort(&r.zones)
+	control := r.controls[r.next][:]
+	segment, overflow := parseControl(control[:min(int(m.hdr.Controllen), len(control))])
+	if r.segment = segment; segment == 0 {
+		r.segment = bufferLen
+	}
+	if lost := int32(overflow - r.overflow); overflow != 0 && lost > 0 {
+		c.counters.ReceiveOverflow.Add(uint64(lost))
+		r.overflow = overflow
+	}
+	if m.hdr.Flags&unix.MSG_TRUNC != 0 {
+		c.counters.ReceiveTruncated.Add(1)
+	}
 }

@@ -52,29 +52,28 @@ func (h *Host) LocalAddr() netip.AddrPort { return h.addrs[0] }
 // Addrs returns all of the host's addresses, in the order they were given. The slice must not be changed.
 func (h *Host) Addrs() []netip.AddrPort { return h.addrs }
 
-// ReadBatch waits for a datagram and reads as many as there are, at most len(ds). It fills ds[i].Buf up to its capacity
-// and reslices it to what it holds; ds[i].Endpoint is the sender's address and the number of the socket it came in
-// through. Datagrams that do not fit their buffer are lost. After Close the error is net.ErrClosed.
-func (h *Host) ReadBatch(ds []wire.Datagram) (int, error) {
+// ReadBatch waits for a datagram, at most for wait, which is for ever if negative, and reads as many as there are, at most
+// len(ds); none if the time is up. It fills ds[i].Buf, whose memory it replaces if there is too little; ds[i].Endpoint is the
+// sender's address and the number of the socket it came in through. After Close the error is net.ErrClosed.
+func (h *Host) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) {
 	count := 0
 	for count < len(ds) {
-		p, err := h.next(count == 0)
+		p, err := h.next(count == 0, wait)
 		if err != nil {
 			return 0, err
 		}
 		if p == nil {
 			break
 		}
-		if h.read(p, &ds[count]) {
-			count++
-		}
+		h.read(p, &ds[count])
+		count++
 	}
 	return count, nil
 }
 
-// next takes a packet from the queue. If there is none, it waits for one, or returns nil.
-func (h *Host) next(wait bool) (*packet, error) {
-	if !wait {
+// next takes a packet from the queue. If there is none, it waits for one if it is the first, or returns nil.
+func (h *Host) next(first bool, wait time.Duration) (*packet, error) {
+	if !first {
 		select {
 		case p := <-h.queue:
 			return p, nil
@@ -87,28 +86,29 @@ func (h *Host) next(wait bool) (*packet, error) {
 		return nil, h.closed("reading from")
 	default:
 	}
+	var up <-chan time.Time
+	if wait >= 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		up = timer.C
+	}
 	select {
 	case p := <-h.queue:
 		return p, nil
+	case <-up:
+		return nil, nil
 	case <-h.done:
 		return nil, h.closed("reading from")
 	}
 }
 
-// read copies p to d and gives p back. It reports whether p fitted.
-func (h *Host) read(p *packet, d *wire.Datagram) bool {
-	fits := len(p.datagram) <= cap(d.Buf)
-	if fits {
-		d.Buf = d.Buf[:copy(d.Buf[:cap(d.Buf)], p.datagram)]
-		d.Endpoint = wire.Endpoint{Addr: p.link.from, Socket: h.socket(p.link.to)}
-	}
+// read copies p to d and gives p back.
+func (h *Host) read(p *packet, d *wire.Datagram) {
+	d.Buf = append(d.Buf[:0], p.datagram...)
+	d.Endpoint = wire.Endpoint{Addr: p.link.from, Socket: h.socket(p.link.to)}
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	if !fits {
-		h.net.stats.Truncated++
-	}
 	h.net.schedule.free = append(h.net.schedule.free, p)
-	return fits
 }
 
 // socket returns the number of the listen socket with the given address, from 1.

@@ -1,7 +1,6 @@
 package netsim_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +41,7 @@ func listen(t *testing.T, h *netsim.Host) *[]received {
 			for i := range ds {
 				ds[i].Buf = make([]byte, 64)
 			}
-			n, err := h.ReadBatch(ds)
+			n, err := h.ReadBatch(ds, -1)
 			if err != nil {
 				if !errors.Is(err, net.ErrClosed) {
 					t.Errorf("ReadBatch = %v, want net.ErrClosed", err)
@@ -130,7 +129,7 @@ func TestReadBatchTakesWhatIsThere(t *testing.T) {
 			for i := range ds {
 				ds[i].Buf = make([]byte, 0, 8) // "fills ds[i].Buf up to its capacity"
 			}
-			count, err := b.ReadBatch(ds)
+			count, err := b.ReadBatch(ds, -1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,14 +152,14 @@ func TestCloseUnblocks(t *testing.T) {
 		ds := func() []wire.Datagram { return []wire.Datagram{{Buf: make([]byte, 8)}} }
 		for range 2 {
 			go func() {
-				_, err := h.ReadBatch(ds())
+				_, err := h.ReadBatch(ds(), -1)
 				result <- err
 			}()
 		}
 		synctest.Wait()
 		h.Close()
 		h.Close()
-		_, err := h.ReadBatch(ds())
+		_, err := h.ReadBatch(ds(), -1)
 		result <- err
 		for range 3 {
 			if err := <-result; !errors.Is(err, net.ErrClosed) {
@@ -236,21 +235,18 @@ func TestLostAtTheEnds(t *testing.T) {
 	}
 }
 
-// "Datagrams that do not fit their buffer are lost."
-func TestTruncated(t *testing.T) {
+// "At most for wait; none if the time is up."
+func TestReadBatchWaitsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := netsim.New(1)
 		a, b := n.Host("192.0.2.1:7000"), n.Host("192.0.2.2:7000")
-		send(t, a, b.LocalAddr(), "too long")
-		send(t, a, b.LocalAddr(), "fits")
-		time.Sleep(time.Second)
-		ds := []wire.Datagram{{Buf: make([]byte, 4)}, {Buf: make([]byte, 4)}}
-		count, err := b.ReadBatch(ds)
-		if count != 1 || err != nil || !bytes.Equal(ds[0].Buf, []byte("fits")) {
-			t.Errorf("ReadBatch = %d (%q), %v, want the one that fits", count, ds[0].Buf, err)
+		ds, began := make([]wire.Datagram, 2), time.Now()
+		if count, err := b.ReadBatch(ds, time.Second); count != 0 || err != nil || time.Since(began) != time.Second {
+			t.Errorf("ReadBatch = %d, %v after %v, want 0, <nil> after 1s", count, err, time.Since(began))
 		}
-		if stats := n.Stats(); stats.Truncated != 1 {
-			t.Errorf("Truncated = %d, want 1", stats.Truncated)
+		send(t, a, b.LocalAddr(), "in time")
+		if count, err := b.ReadBatch(ds, time.Hour); count != 1 || err != nil || string(ds[0].Buf) != "in time" {
+			t.Errorf("ReadBatch = %d (%q), %v, want what was sent", count, ds[0].Buf, err)
 		}
 	})
 }

@@ -48,7 +48,6 @@ type Stats struct {
 	Partitioned uint64 // lost to Partition or Cut
 	Unreachable uint64 // nobody had the destination when it arrived, or the sender had no address of its family
 	Overflow    uint64 // lost because the receiver's queue was full
-	Truncated   uint64 // lost because the reader's buffer was too small
 }
 
 // New returns a network without hosts, with a latency of 1 ms and no loss, whose chances follow from seed.

@@ -341,7 +341,7 @@ func BenchmarkAllToAll(b *testing.B) {
 				in[i].Buf = make([]byte, wire.MaxDatagram)
 			}
 			for {
-				if _, err := hosts[i].ReadBatch(in); err != nil {
+				if _, err := hosts[i].ReadBatch(in, -1); err != nil {
 					return
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"meshnet/meshd/offload"
 )
 
 // A TAP is a TAP device without a kernel, with the methods of tap.Device. What a container would send is given to
@@ -25,10 +27,15 @@ func NewTAP() *TAP {
 // Inject queues a copy of frame for ReadBatch. It reports false, and the frame is lost, if the queue is full or the TAP
 // closed.
 func (t *TAP) Inject(frame []byte) bool {
+	return t.InjectPacket(append(make([]byte, offload.HeaderLen), frame...))
+}
+
+// InjectPacket is Inject for an offload header with its frame, as a kernel hands it over.
+func (t *TAP) InjectPacket(packet []byte) bool {
 	if t.isClosed() {
 		return false
 	}
-	return offer(t.in, frame)
+	return offer(t.in, packet)
 }
 
 // Next waits for the next frame that WriteBatch was given. The error is ctx's, or net.ErrClosed once the TAP is closed
@@ -63,42 +70,41 @@ func (t *TAP) Frames() [][]byte {
 	}
 }
 
-// ReadBatch waits for a frame and reads as many as there are, at most len(frames). It fills frames[i] up to its
-// capacity and reslices it to the frame; what does not fit is cut off, as read(2) on a TAP does. After Close the error
-// is net.ErrClosed.
-func (t *TAP) ReadBatch(frames [][]byte) (int, error) {
-	if len(frames) == 0 {
+// ReadBatch waits for a packet, which is an offload header and a frame, and reads as many as there are, at most
+// len(packets). They are the caller's, with room for offload.TailLen bytes behind each. After Close the error is net.ErrClosed.
+func (t *TAP) ReadBatch(packets [][]byte) (int, error) {
+	if len(packets) == 0 {
 		return 0, nil
 	}
 	if t.isClosed() {
 		return 0, fmt.Errorf("reading from the TAP: %w", net.ErrClosed)
 	}
 	select {
-	case frame := <-t.in:
-		frames[0] = frames[0][:copy(frames[0][:cap(frames[0])], frame)]
+	case packets[0] = <-t.in:
 	case <-t.done:
 		return 0, fmt.Errorf("reading from the TAP: %w", net.ErrClosed)
 	}
-	for i := 1; i < len(frames); i++ {
+	for i := 1; i < len(packets); i++ {
 		select {
-		case frame := <-t.in:
-			frames[i] = frames[i][:copy(frames[i][:cap(frames[i])], frame)]
+		case packets[i] = <-t.in:
 		default:
 			return i, nil
 		}
 	}
-	return len(frames), nil
+	return len(packets), nil
 }
 
-// WriteBatch queues copies of all frames for Next and Frames, and returns how many there was room for. After Close the
-// error is net.ErrClosed.
-func (t *TAP) WriteBatch(frames [][]byte) (int, error) {
+// WriteBatch queues the frames of all packets for Next and Frames, cut and completed as their headers say, and returns for how many
+// packets there was room. After Close the error is net.ErrClosed.
+func (t *TAP) WriteBatch(packets [][]byte) (int, error) {
 	if t.isClosed() {
 		return 0, fmt.Errorf("writing to the TAP: %w", net.ErrClosed)
 	}
 	written := 0
-	for _, frame := range frames {
-		if offer(t.out, frame) {
+	for _, p := range packets {
+		room := true
+		offload.Segment(append([]byte(nil), p...), func(plain []byte) { room = offer(t.out, plain[offload.HeaderLen:]) && room })
+		if room {
 			written++
 		}
 	}
@@ -123,7 +129,7 @@ func (t *TAP) isClosed() bool {
 // offer puts a copy of frame into queue if there is room.
 func offer(queue chan []byte, frame []byte) bool {
 	select {
-	case queue <- append([]byte(nil), frame...):
+	case queue <- append(make([]byte, 0, len(frame)+offload.TailLen), frame...):
 		return true
 	default:
 		return false

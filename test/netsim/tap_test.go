@@ -9,10 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"meshnet/meshd/offload"
 	"meshnet/test/netsim"
 )
 
-// What is injected is read, in order and at most a batch at a time; buffers are filled up to their capacity.
+// packet returns frame behind an offload header that says nothing.
+func packet(frame string) []byte { return append(make([]byte, offload.HeaderLen), frame...) }
+
+// What is injected is read, in order and at most a batch at a time, with room behind it.
 func TestTAPRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tap := netsim.NewTAP()
@@ -22,12 +26,17 @@ func TestTAPRead(t *testing.T) {
 		}
 		clear(frame) // Inject copies
 		tap.Inject([]byte("two"))
-		tap.Inject([]byte("too long"))
-		for _, want := range []string{"[one two]", "[too l]"} {
-			frames := [][]byte{make([]byte, 0, 5), make([]byte, 5)}
-			n, err := tap.ReadBatch(frames)
-			if got := fmt.Sprintf("%s", frames[:n]); got != want || err != nil {
-				t.Errorf("ReadBatch = %s, %v, want %s", got, err, want)
+		tap.InjectPacket(packet("three"))
+		for _, want := range [][]string{{"one", "two"}, {"three"}} {
+			packets := make([][]byte, 2)
+			n, err := tap.ReadBatch(packets)
+			if n != len(want) || err != nil {
+				t.Fatalf("ReadBatch = %d, %v, want %d", n, err, len(want))
+			}
+			for i, p := range packets[:n] {
+				if string(p) != string(packet(want[i])) || cap(p)-len(p) < offload.TailLen {
+					t.Errorf("packet %d = %q with room for %d bytes, want %q", i, p, cap(p)-len(p), want[i])
+				}
 			}
 		}
 	})
@@ -37,8 +46,8 @@ func TestTAPRead(t *testing.T) {
 func TestTAPWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tap := netsim.NewTAP()
-		frame := []byte("one")
-		if n, err := tap.WriteBatch([][]byte{frame, []byte("two")}); n != 2 || err != nil {
+		frame := packet("one")
+		if n, err := tap.WriteBatch([][]byte{frame, packet("two")}); n != 2 || err != nil {
 			t.Errorf("WriteBatch = %d, %v, want 2, <nil>", n, err)
 		}
 		clear(frame) // WriteBatch keeps no frame
@@ -50,7 +59,7 @@ func TestTAPWrite(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(time.Second)
-			tap.WriteBatch([][]byte{[]byte("three")})
+			tap.WriteBatch([][]byte{packet("three")})
 		}()
 		if got, err := tap.Next(t.Context()); string(got) != "three" || err != nil {
 			t.Errorf("Next = %q, %v, want three", got, err)
@@ -66,7 +75,7 @@ func TestTAPNextEnds(t *testing.T) {
 		if _, err := tap.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Next error = %v, want context.DeadlineExceeded", err)
 		}
-		tap.WriteBatch([][]byte{[]byte("last")})
+		tap.WriteBatch([][]byte{packet("last")})
 		tap.Close()
 		if got, err := tap.Next(t.Context()); string(got) != "last" || err != nil {
 			t.Errorf("Next after Close = %q, %v, want the last frame", got, err)
@@ -82,7 +91,7 @@ func TestTAPCloseUnblocks(t *testing.T) {
 		tap := netsim.NewTAP()
 		result := make(chan error)
 		go func() {
-			_, err := tap.ReadBatch([][]byte{make([]byte, 8)})
+			_, err := tap.ReadBatch(make([][]byte, 1))
 			result <- err
 		}()
 		synctest.Wait()
@@ -91,7 +100,7 @@ func TestTAPCloseUnblocks(t *testing.T) {
 		if err := <-result; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("ReadBatch error = %v, want net.ErrClosed", err)
 		}
-		if _, err := tap.WriteBatch([][]byte{{1}}); !errors.Is(err, net.ErrClosed) {
+		if _, err := tap.WriteBatch([][]byte{packet("x")}); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("WriteBatch error = %v, want net.ErrClosed", err)
 		}
 		if tap.Inject([]byte{1}) {
@@ -109,6 +118,9 @@ func TestTAPQueuesAreBounded(t *testing.T) {
 		if tap.Inject([]byte{1}) {
 			injected++
 		}
+	}
+	for i := range frames {
+		frames[i] = packet("x")
 	}
 	written, err := tap.WriteBatch(frames)
 	if injected != 1024 || written != 1024 || err != nil {
