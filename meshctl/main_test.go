@@ -45,7 +45,9 @@ type daemon struct {
 func network() api.Network {
 	return api.Network{
 		Name: "home", ID: "0102030405060708090a0b0c0d0e0f10", State: api.NetworkUp, NodeID: strings.Repeat("ab", 32),
-		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, TAP: "mt01020304", MTU: 1500, IPv6: home.IPv6, Created: true,
+		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, TAP: "mt01020304",
+		Offloads: []api.Offload{{Name: "tap-checksum", On: true}, {Name: "tap-tso", On: true}, {Name: "tap-uso", Why: "the kernel is older than Linux 6.2"}},
+		MTU:      1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},
 		Peers:     api.PeerCount{Up: 1, Total: 2}, Attachments: 2, Leases: 3, RXBytes: 123456, TXBytes: 9876543210,
 		Pools: []api.Pool{{Prefix: token.DefaultPool(), BlockBits: 26}, {Prefix: netip.MustParsePrefix("10.78.0.0/24")}}, IPAM: "raft",
@@ -61,7 +63,8 @@ func (d *daemon) Status(context.Context) (api.Status, error) {
 	up.Warnings = []string{"the clocks of this host and 192.0.2.9:7000 differ by 11m0s"}
 	return api.Status{
 		Version: "0.1", Instance: 1, Started: began(), NodeName: "web-1", Networks: []api.Network{up, failed},
-		Listen: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:7000"), netip.MustParseAddrPort("[::]:7000")},
+		Listen:   []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:7000"), netip.MustParseAddrPort("[::]:7000")},
+		Offloads: []api.Offload{{Name: "udp-gso", On: true}, {Name: "udp-gro", On: true}, {Name: "aes", On: true}},
 	}, nil
 }
 

@@ -95,6 +95,7 @@ func (c *cli) status(s api.Status) error {
 	}
 	fmt.Fprintf(c.stdout, "meshd %s on %s, started %s ago, UDP %s\n",
 		s.Version, s.NodeName, age(c.now(), s.Started), strings.Join(listen, " "))
+	fmt.Fprintf(c.stdout, "  offloads: %s\n", offloadList(s.Offloads))
 	for _, w := range s.Warnings {
 		fmt.Fprintf(c.stdout, "  warning: %s\n", printable(w))
 	}
@@ -130,12 +131,30 @@ func (c *cli) networkSummary(n api.Network) table {
 	if n.State == api.NetworkUp {
 		t.row("  peers", peerCount(n))
 		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))
+		t.row("  offloads", offloadList(n.Offloads))
 		t.row("  traffic", fmt.Sprintf("%s in, %s out", size(n.RXBytes), size(n.TXBytes)))
 	}
 	for _, w := range n.Warnings {
 		t.row("  warning", w)
 	}
 	return t
+}
+
+// offloadList says which offloads are in use, and why the others are not.
+func offloadList(offloads []api.Offload) string {
+	var on, off []string
+	for _, o := range offloads {
+		if o.On {
+			on = append(on, o.Name)
+		} else {
+			off = append(off, fmt.Sprintf("no %s: %s", o.Name, o.Why))
+		}
+	}
+	text := dash(strings.Join(on, " "))
+	if len(off) > 0 {
+		text += " (" + strings.Join(off, "; ") + ")"
+	}
+	return text
 }
 
 // networkDetails prints everything about a network.

@@ -10,6 +10,7 @@ import (
 	"meshnet/ipam"
 	"meshnet/meshd/api"
 	"meshnet/meshd/node"
+	"meshnet/meshd/tap"
 )
 
 // Status implements api.Backend.
@@ -29,9 +30,31 @@ func (d *daemon) Status(ctx context.Context) (api.Status, error) {
 		Started:  d.started,
 		NodeName: d.nodeName,
 		Listen:   d.hub.Addrs(),
+		Offloads: d.offloads(),
 		Networks: networks,
-		Counters: d.hub.Counters(),
+		Counters: d.counters(),
 	}, nil
+}
+
+// counters are those of the hub, and of all its sockets together.
+func (d *daemon) counters() map[string]uint64 {
+	all := d.hub.Counters()
+	for _, conn := range d.conns {
+		for name, n := range conn.Counters().Snapshot() {
+			all["udp_"+name] += n
+		}
+	}
+	return all
+}
+
+// withTAP adds the counters of a network's TAP to those of its node.
+func withTAP(all map[string]uint64, device *tap.Device) map[string]uint64 {
+	if device != nil {
+		for name, n := range device.Counters().Snapshot() {
+			all["tap_"+name] = n
+		}
+	}
+	return all
 }
 
 // Networks implements api.Backend.
@@ -83,6 +106,8 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		}
 		return described, nil
 	}
+	device := d.deviceOf(nw)
+	described.Offloads = tapOffloads(device)
 	st, err := n.Status(ctx)
 	if errors.Is(err, node.ErrEnded) {
 		described.State = api.NetworkStarting // between two runs, or for the last time
@@ -96,7 +121,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 	described.Attachments = st.Attachments
 	described.Leases = st.Leases
 	described.RXBytes, described.TXBytes = st.RXBytes, st.TXBytes
-	described.Counters = st.Counters
+	described.Counters = withTAP(st.Counters, device)
 	described.Warnings = st.Warnings
 	return described, nil
 }

@@ -17,6 +17,7 @@ import (
 	"meshnet/meshd/hub"
 	"meshnet/meshd/node"
 	"meshnet/meshd/reconcile"
+	"meshnet/meshd/udp"
 )
 
 // daemon is the networks of this host and what they share.
@@ -25,6 +26,8 @@ type daemon struct {
 	version  string
 	started  time.Time
 	hub      *hub.Hub
+	conns    []*udp.Conn // the hub's sockets
+	without  []string    // offloads not to use
 	state    *config.State
 	log      *slog.Logger
 

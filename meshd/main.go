@@ -70,7 +70,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		return err
 	}
 	defer state.Close()
-	sockets, err := listen(opts, log)
+	conns, err := listen(opts, log)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,9 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		nodeName: opts.Name,
 		version:  version,
 		started:  time.Now(),
-		hub:      hub.New(sockets, log),
+		hub:      hub.New(sockets(conns), log),
+		conns:    conns,
+		without:  opts.Without,
 		state:    state,
 		log:      log,
 		ctx:      ctx,
@@ -90,7 +92,9 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 
 	failed := make(chan error, 2)
 	d.tasks.Go(func() { failed <- d.hub.Run(ctx) })
+	d.logOffloads(d.offloads())
 	server := api.NewServer(d, log)
+	serveProfiles(server)
 	listener, err := api.Listen(opts.Socket, opts.Group)
 	if err != nil {
 		return err
@@ -135,11 +139,11 @@ func notify(log *slog.Logger, state string) {
 
 // listen opens the UDP sockets. An address without a literal host stands for both families; then one of them may be
 // missing on this host.
-func listen(opts options, log *slog.Logger) ([]hub.Socket, error) {
-	var sockets []hub.Socket
-	fail := func(err error) ([]hub.Socket, error) {
-		for _, s := range sockets {
-			err = errors.Join(err, s.Close())
+func listen(opts options, log *slog.Logger) ([]*udp.Conn, error) {
+	var conns []*udp.Conn
+	fail := func(err error) ([]*udp.Conn, error) {
+		for _, c := range conns {
+			err = errors.Join(err, c.Close())
 		}
 		return nil, err
 	}
@@ -149,7 +153,9 @@ func listen(opts options, log *slog.Logger) ([]hub.Socket, error) {
 			return fail(err)
 		}
 		for _, addr := range addrs {
-			conn, err := udp.Listen(udp.Config{Addr: addr, Mark: opts.FWMark, Socket: uint8(len(sockets) + 1)})
+			conn, err := udp.Listen(udp.Config{
+				Addr: addr, Mark: opts.FWMark, Socket: uint8(len(conns) + 1), Off: udpOff(opts.Without), Log: log,
+			})
 			if errors.Is(err, udp.ErrNoFamily) && len(addrs) > 1 {
 				log.Info("this host lacks an address family", "addr", addr, "err", err)
 				continue
@@ -157,11 +163,20 @@ func listen(opts options, log *slog.Logger) ([]hub.Socket, error) {
 			if err != nil {
 				return fail(err)
 			}
-			sockets = append(sockets, conn)
+			conns = append(conns, conn)
 		}
 	}
-	if len(sockets) == 0 {
+	if len(conns) == 0 {
 		return nil, fmt.Errorf("none of the addresses %v can be listened on", opts.Listen)
 	}
-	return sockets, nil
+	return conns, nil
+}
+
+// sockets returns conns as the hub wants them.
+func sockets(conns []*udp.Conn) []hub.Socket {
+	all := make([]hub.Socket, len(conns))
+	for i, c := range conns {
+		all[i] = c
+	}
+	return all
 }

@@ -28,6 +28,7 @@ type network struct {
 	settings settings
 	node     *node.Node            // nil while it does not run
 	vanished *reconcile.Reconciler // frees what containers that have gone left behind; nil with node
+	device   *tap.Device           // nil until it was open first
 	err      error                 // why it does not run
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when its goroutine has ended
@@ -38,6 +39,7 @@ type opened struct {
 	settings settings // as used and saved: with this start's instance
 	node     *node.Node
 	vanished *reconcile.Reconciler
+	device   *tap.Device
 	slot     uint8
 }
 
@@ -60,7 +62,7 @@ func (d *daemon) open(s settings) (_ *opened, err error) {
 	if err := ensureBridge(s); err != nil {
 		return nil, err
 	}
-	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU})
+	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU, Off: tapOff(d.without)})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func (d *daemon) open(s settings) (_ *opened, err error) {
 		return nil, err
 	}
 	d.hub.Attach(slot, n)
-	return &opened{settings: s, node: n, vanished: d.reconciler(s, n), slot: slot}, nil
+	return &opened{settings: s, node: n, vanished: d.reconciler(s, n), device: device, slot: slot}, nil
 }
 
 // nodeConfig says what the network's node is made of.
@@ -221,17 +223,25 @@ func (d *daemon) note(nw *network, o *opened, err error) {
 	old := nw.err
 	nw.node, nw.vanished, nw.err = nil, nil, err
 	if o != nil {
-		nw.settings, nw.node, nw.vanished = o.settings, o.node, o.vanished
+		nw.settings, nw.node, nw.vanished, nw.device = o.settings, o.node, o.vanished, o.device
 	}
 	name := nw.settings.Name
 	switch {
 	case o != nil:
+		d.logOffloads(tapOffloads(o.device), "network", name)
 		d.log.Info("network started", "network", name, "bridge", nw.settings.Bridge, "node", nw.settings.NodeName)
 	case errors.Is(err, context.Canceled):
 		d.log.Info("network stopped", "network", name)
 	case err != nil && (old == nil || old.Error() != err.Error()):
 		d.log.Error("network does not run; trying again", "network", name, "every", retryInterval, "err", err)
 	}
+}
+
+// deviceOf returns a network's TAP, nil if it has not been open.
+func (d *daemon) deviceOf(nw *network) *tap.Device {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return nw.device
 }
 
 // stop ends a network's goroutine and waits for it.

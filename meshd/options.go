@@ -22,7 +22,7 @@ const usage = `NAME
 
 SYNOPSIS
     meshd [--state DIR] [--socket PATH] [--listen ADDR:PORT]... [--config FILE]
-          [--name NAME] [--log-level LEVEL]
+          [--name NAME] [--log-level LEVEL] [--without OFFLOAD]...
 
 DESCRIPTION
     meshd makes this host a member of its networks: it keeps an encrypted session with
@@ -43,6 +43,8 @@ OPTIONS
                         what the command line says too is taken from there
     --name NAME         this host's name in its networks (the host's name)
     --log-level LEVEL   debug, info, warn or error (info)
+    --without OFFLOAD   do not use tap-checksum, tap-tso, tap-uso, udp-gso or udp-gro,
+                        while a fault is hunted; may be repeated
     --version           print the version
     --help              print this
 
@@ -71,7 +73,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.SetOutput(io.Discard)
 	said := config.Default()
 	var file, level string
-	var listen []string
+	var listen, without []string
 	var showVersion bool
 	flags.StringVar(&said.State, "state", said.State, "")
 	flags.StringVar(&said.Socket, "socket", said.Socket, "")
@@ -79,6 +81,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&file, "config", "", "")
 	flags.StringVar(&said.Name, "name", said.Name, "")
 	flags.StringVar(&level, "log-level", "info", "")
+	flags.Func("without", "", func(s string) error { without = append(without, s); return nil })
 	flags.BoolVar(&showVersion, "version", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -109,6 +112,9 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 		case "listen":
 			c.Listen = listen
 			err = errors.Join(err, named("--listen", config.CheckListen(listen)))
+		case "without":
+			c.Without = without
+			err = errors.Join(err, named("--without", config.CheckWithout(without)))
 		case "name":
 			c.Name = said.Name
 			err = errors.Join(err, named("--name", token.CheckNodeName(said.Name)))

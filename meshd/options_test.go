@@ -29,6 +29,7 @@ func TestUsage(t *testing.T) {
 		{"three dashes", []string{"---state", "x"}, exitUsage, "bad flag syntax: ---state"},
 		{"argument too much", []string{"start"}, exitUsage, `"start"`},
 		{"bad name", []string{"--name", "a b"}, exitUsage, "--name: node name \"a b\""},
+		{"no offload", []string{"--without", "gso"}, exitUsage, `--without: "gso" is no offload; there are tap-checksum,`},
 		{"bad level", []string{"--log-level", "loud"}, exitUsage, `--log-level: "loud" is not`},
 		{"no file", []string{"--config", "/nonexistent"}, exitUsage, "/nonexistent"},
 		{"bad file", []string{"--config", file}, exitUsage, "listn"},

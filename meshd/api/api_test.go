@@ -418,7 +418,7 @@ func TestJSON(t *testing.T) {
 			`"addresses":[],"routes":[],"source":""}`},
 		{Peer{Name: "b", State: PeerUp, Instance: 1<<63 + 1}.filled(), `{"network":"","name":"b","id":"","state":"up","endpoints":[],` +
 			`"instance":"9223372036854775809","rx_bytes":0,"tx_bytes":0,"rx_datagrams":0,"tx_datagrams":0,"attachments":0,"created_network":false}`},
-		{Status{}.filled(), `{"version":"","instance":"0","started":"0001-01-01T00:00:00Z","node_name":"","listen":[],"networks":[],"warnings":[]}`},
+		{Status{}.filled(), `{"version":"","instance":"0","started":"0001-01-01T00:00:00Z","node_name":"","listen":[],"offloads":[],"networks":[],"warnings":[]}`},
 		{IPAM{}.filled(), `{"network":"","engine":"","role":"","voters":[],"copies":[],"registry":"","creator":"","generation":0,` +
 			`"pools":[],"nodes":[],"blocks":[],"claims":[],"lost":[],"reservations":[],"warnings":[]}`},
 		{PoolUse{Pool: Pool{Prefix: pool, Gateway: netip.MustParseAddr("10.77.0.1"), Exclude: []netip.Prefix{part}}, Addresses: 65517},

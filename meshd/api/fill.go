@@ -21,12 +21,14 @@ func list[T any](l []T) []T {
 }
 
 func (s Status) filled() Status {
-	s.Listen, s.Warnings, s.Networks = list(s.Listen), list(s.Warnings), filledAll(s.Networks)
+	s.Listen, s.Offloads = list(s.Listen), list(s.Offloads)
+	s.Warnings, s.Networks = list(s.Warnings), filledAll(s.Networks)
 	return s
 }
 
 func (n Network) filled() Network {
-	n.Endpoints, n.Pools, n.Warnings = list(n.Endpoints), list(n.Pools), list(n.Warnings)
+	n.Endpoints, n.Offloads = list(n.Endpoints), list(n.Offloads)
+	n.Pools, n.Warnings = list(n.Pools), list(n.Warnings)
 	return n
 }
 

@@ -27,7 +27,9 @@ type route map[string]call
 
 // NewHandler returns the HTTP side of backend. The callers' credentials are those that Server puts into the requests'
 // contexts (WithCredentials).
-func NewHandler(backend Backend, log *slog.Logger) http.Handler {
+func NewHandler(backend Backend, log *slog.Logger) http.Handler { return newHandler(backend, log) }
+
+func newHandler(backend Backend, log *slog.Logger) *handler {
 	h := &handler{backend: backend, log: log, mux: http.NewServeMux()}
 	routes := map[string]route{
 		"/v1/status":                 {http.MethodGet: h.status},
@@ -89,11 +91,19 @@ func (h *handler) methods(rt route) http.Handler {
 // root lets only the administrator do c.
 func (h *handler) root(c call) call {
 	return func(r *http.Request) (any, error) {
-		if cred, ok := CredentialsFrom(r.Context()); !ok || !cred.Administrator() {
-			return nil, Errorf(Forbidden, "only root may do this")
+		if err := administrator(r); err != nil {
+			return nil, err
 		}
 		return c(r)
 	}
+}
+
+// administrator refuses callers who are none.
+func administrator(r *http.Request) error {
+	if cred, ok := CredentialsFrom(r.Context()); !ok || !cred.Administrator() {
+		return Errorf(Forbidden, "only root may do this")
+	}
+	return nil
 }
 
 func (h *handler) status(r *http.Request) (any, error) {

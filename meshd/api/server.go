@@ -22,16 +22,19 @@ const (
 
 // Server serves the API on a Unix socket.
 type Server struct {
-	http *http.Server
-	log  *slog.Logger
+	handler *handler
+	http    *http.Server
+	log     *slog.Logger
 }
 
 // NewServer returns a server of backend.
 func NewServer(backend Backend, log *slog.Logger) *Server {
+	h := newHandler(backend, log)
 	return &Server{
-		log: log,
+		handler: h,
+		log:     log,
 		http: &http.Server{
-			Handler:           NewHandler(backend, log),
+			Handler:           h,
 			ReadHeaderTimeout: headerTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
@@ -40,6 +43,17 @@ func NewServer(backend Backend, log *slog.Logger) *Server {
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+}
+
+// Handle answers what comes in for pattern with h, for administrators alone. It is for what is not part of the API.
+func (s *Server) Handle(pattern string, h http.Handler) {
+	s.handler.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := administrator(r); err != nil {
+			s.handler.answer(w, r, nil, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers what comes in through l, see Listen, until ctx ends; then it closes l, lets the calls under way end, for

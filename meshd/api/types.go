@@ -12,8 +12,9 @@ type Status struct {
 	Started  time.Time         `json:"started"`            //
 	NodeName string            `json:"node_name"`          // this host's name, as other members see it
 	Listen   []netip.AddrPort  `json:"listen"`             // UDP sockets
+	Offloads []Offload         `json:"offloads"`           // of the UDP sockets and of the CPU
 	Networks []Network         `json:"networks"`           // by name
-	Counters map[string]uint64 `json:"counters,omitempty"` // datagrams that reached no network, by reason
+	Counters map[string]uint64 `json:"counters,omitempty"` // of the sockets: datagrams, and those that were lost, by reason
 	Warnings []string          `json:"warnings"`           // what the operator should look at, one sentence each
 }
 
@@ -28,6 +29,7 @@ type Network struct {
 	Bridge      string            `json:"bridge"`             // containers are put into it
 	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
+	Offloads    []Offload         `json:"offloads"`           // of the TAP
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
 	IPv6        netip.Prefix      `json:"ipv6"`               // the overlay's prefix
 	Pools       []Pool            `json:"pools"`              // of IPv4 addresses; none: the network has no IPv4
@@ -39,8 +41,15 @@ type Network struct {
 	Leases      int               `json:"leases"`             // attachments of all hosts
 	RXBytes     uint64            `json:"rx_bytes"`           // received from peers, UDP payload
 	TXBytes     uint64            `json:"tx_bytes"`           // sent to peers, UDP payload
-	Counters    map[string]uint64 `json:"counters,omitempty"` // what was dropped, by reason
+	Counters    map[string]uint64 `json:"counters,omitempty"` // frames and messages, and what was dropped, by reason
 	Warnings    []string          `json:"warnings"`           // one sentence each
+}
+
+// Offload is something that the kernel or the CPU does for whole bursts of frames or datagrams.
+type Offload struct {
+	Name string `json:"name"` // as for meshd --without
+	On   bool   `json:"on"`
+	Why  string `json:"why,omitempty"` // not, if it is off
 }
 
 // NetworkState says how far a network is.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -22,6 +23,26 @@ const (
 	DefaultGroup  = "meshnet"
 )
 
+// Offloads that can be left out, for whoever hunts a fault.
+const (
+	TAPChecksum = "tap-checksum" // and with it the other two of the TAP
+	TAPTSO      = "tap-tso"
+	TAPUSO      = "tap-uso"
+	UDPGSO      = "udp-gso"
+	UDPGRO      = "udp-gro"
+)
+
+// CheckWithout refuses names that are no offload's.
+func CheckWithout(names []string) error {
+	all := []string{TAPChecksum, TAPTSO, TAPUSO, UDPGSO, UDPGRO}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("%q is no offload; there are %s", name, strings.Join(all, ", "))
+		}
+	}
+	return nil
+}
+
 // Config is what the configuration file says.
 type Config struct {
 	Name     string     // of this host, in every network
@@ -31,6 +52,7 @@ type Config struct {
 	Group    string     // may use the socket; "": root alone
 	FWMark   int        // SO_MARK of the UDP sockets, 32 bits; 0: none
 	LogLevel slog.Level //
+	Without  []string   // offloads that are not to be used
 	Networks []Network  // to be a member of; others are left alone
 }
 

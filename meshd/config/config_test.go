@@ -64,11 +64,12 @@ func TestParse(t *testing.T) {
 			socket = "/run/x"
 			group = ""
 			fwmark = 4294967295
-			log_level = "debug"`,
+			log_level = "debug"
+			without = ["udp-gso", "tap-uso"]`,
 			func(c *Config) {
 				*c = Config{
 					Name: "web-1", Listen: []string{"192.0.2.1:7000", "[2001:db8::1]:0", ":1"}, State: "/var/lib/x",
-					Socket: "/run/x", FWMark: 4294967295, LogLevel: slog.LevelDebug,
+					Socket: "/run/x", FWMark: 4294967295, LogLevel: slog.LevelDebug, Without: []string{"udp-gso", "tap-uso"},
 				}
 			}},
 		{"token", "[[network]]\ntoken = \"" + home.String() + "\"",

@@ -23,6 +23,7 @@ type rawConfig struct {
 	Group    *string      `toml:"group"`
 	FWMark   *int64       `toml:"fwmark"`
 	LogLevel *string      `toml:"log_level"`
+	Without  []string     `toml:"without"`
 	Networks []rawNetwork `toml:"network"`
 }
 
@@ -108,6 +109,12 @@ func (r *rawConfig) daemon(c *Config) error {
 			return fmt.Errorf("fwmark: %d does not fit into 32 bits", *r.FWMark)
 		}
 		c.FWMark = int(*r.FWMark)
+	}
+	if err := CheckWithout(r.Without); err != nil {
+		return fmt.Errorf("without: %w", err)
+	}
+	if len(r.Without) > 0 {
+		c.Without = r.Without
 	}
 	if r.LogLevel != nil {
 		level, err := ParseLevel(*r.LogLevel)
