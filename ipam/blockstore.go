@@ -17,7 +17,8 @@ type BlockStore interface {
 	// at most once. An error wraps ErrNoStore and says why there is no answer; the command may then have been applied, may
 	// never be, or may be applied later, even behind commands that were given after it.
 	Do(ctx context.Context, c registry.Command) (registry.Result, error)
-	// View returns the state as this node can read it, for people: it may lag behind what was answered.
+	// View returns the state as this node can read it, for people. It has all that Do answered here before, unless nobody who has
+	// that can be reached; of what others were answered it may lack the latest.
 	View(ctx context.Context) (registry.State, error)
 	// Status says how the store does, without asking anyone.
 	Status() StoreStatus

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -66,14 +67,15 @@ func (s *Store) attempt(ctx context.Context, c registry.Command) (result registr
 		if v.fsm.empty() {
 			return result, false, s.unmadeBecause()
 		}
-		result, applied, err := v.propose(ctx, c)
+		decided, applied, err := v.propose(ctx, c)
 		if err == nil {
 			s.heard(leader)
+			s.saw(v.registry, decided.index)
 		} else if applied {
 			err = fmt.Errorf("%w: no majority answered this node, which leads; the command may still be decided: %w", ipam.ErrNoStore,
 				cmp.Or(v.guard.failure(), err))
 		}
-		return result, applied, err
+		return decided.result, applied, err
 	}
 	return s.forward(ctx, leader, c)
 }
@@ -108,10 +110,15 @@ func (s *Store) forward(ctx context.Context, leader [32]byte, c registry.Command
 		}
 		return result, false, err
 	}
-	if result, err = registry.ParseResult(answer); err != nil {
+	index, answer, err := parseIndex(answer)
+	if err == nil {
+		result, err = registry.ParseResult(answer)
+	}
+	if err != nil {
 		return result, true, fmt.Errorf("%w: the answer of %s: %w", ipam.ErrNoStore, s.name(leader), err)
 	}
 	s.heard(leader)
+	s.saw(m.Registry, index)
 	return result, true, nil
 }
 
@@ -245,14 +252,30 @@ func (s *Store) greet() {
 	wg.Wait()
 }
 
-// View implements ipam.BlockStore. A client asks the leader, or any server.
+// View implements ipam.BlockStore. This node's copy says what is in it, unless this node has been told more: the followers of a
+// leader hear of what it has decided some time after it has answered. Then, and on a client, the leader is asked, or any server.
 func (s *Store) View(ctx context.Context) (registry.State, error) {
 	v, m := s.current()
-	if v != nil {
-		if state, err := v.fsm.load(); !errors.Is(err, registry.ErrEmpty) {
-			return state, err
+	seen := s.upTo(m.Registry)
+	if v != nil && !v.fsm.empty() {
+		if fresh, _ := v.applied(seen); fresh {
+			return v.fsm.load()
 		}
 	}
+	state, err := s.remoteView(ctx, m.Registry, seen)
+	if err == nil || v == nil || v.fsm.empty() {
+		return state, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.Timing.Commit)
+	defer cancel()
+	if !v.await(ctx, seen) {
+		s.log.Debug("the copy of the block store lags and nobody else can be asked", "err", err)
+	}
+	return v.fsm.load()
+}
+
+// remoteView asks the leader, or any server, for the registry r with the command of entry seen.
+func (s *Store) remoteView(ctx context.Context, r identity, seen uint64) (registry.State, error) {
 	if len(s.servers()) == 0 {
 		s.seek(ctx)
 	}
@@ -264,23 +287,50 @@ func (s *Store) View(ctx context.Context) (registry.State, error) {
 	for _, server := range s.servers() {
 		nodes = append(nodes, server.server.node)
 	}
-	for _, node := range nodes {
-		if node == s.cfg.Self {
+	for i, node := range nodes {
+		if node == s.cfg.Self || slices.Contains(nodes[:i], node) {
 			continue
 		}
-		st, answer, _, err := s.ask(ctx, node, kindView, m.Registry.append(nil))
-		if err == nil && st == statusOK {
-			records, err := registry.Restore(answer)
-			if err != nil {
-				return registry.State{}, fmt.Errorf("the registry as %s has it: %w", s.name(node), err)
-			}
-			return registry.Load(records)
-		}
+		st, answer, _, err := s.ask(ctx, node, kindView, binary.BigEndian.AppendUint64(r.append(nil), seen))
 		if err != nil {
 			last = err
+			continue
 		}
+		if st != statusOK {
+			last = fmt.Errorf("%s does not have the registry, or not all of it", s.name(node))
+			continue
+		}
+		index, answer, err := parseIndex(answer)
+		var records *registry.Map
+		if err == nil {
+			records, err = registry.Restore(answer)
+		}
+		if err != nil {
+			return registry.State{}, fmt.Errorf("the registry as %s has it: %w", s.name(node), err)
+		}
+		s.saw(r, index)
+		return registry.Load(records)
 	}
 	return registry.State{}, fmt.Errorf("%w: reading the registry: %w", ipam.ErrNoStore, last)
+}
+
+// saw notes that this node has been told what entry index of r's log came to: View must not show less from now on.
+func (s *Store) saw(r identity, index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memo.Registry == r {
+		s.seen = max(s.seen, index)
+	}
+}
+
+// upTo returns the last entry of r's log of which this node has been told.
+func (s *Store) upTo(r identity) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memo.Registry != r {
+		return 0
+	}
+	return s.seen
 }
 
 // noStore explains why nobody decides; last is the last attempt's error, or nil.

@@ -420,3 +420,54 @@ func TestFirstNodeGoes(t *testing.T) {
 		}
 	})
 }
+
+// "What Do answered here before, View has": on voters and copies, whom the leader tells later what it has decided, and on clients.
+func TestReadYourWrites(t *testing.T) {
+	inBubble(t, []int{1}, func(t *testing.T, c *cluster) {
+		for n := 1; n <= 6; n++ {
+			c.up(n)
+		}
+		c.awaitRoles(2*time.Minute, 5, 1, 0)
+		c.up(7)
+		c.up(8)
+		c.awaitRoles(2*time.Minute, 5, 2, 1)
+		for n := 1; n <= 8; n++ {
+			time.Sleep(5 * time.Second) // the leader is idle
+			c.admit(n)
+			block := c.mustClaim(n)
+			began := time.Now()
+			state, err := c.stores[n].View(t.Context())
+			if err != nil || state.Blocks[block].Owner != nodeID(n) {
+				t.Errorf("%s %d: View after claiming %v has %v as its owner, %v", c.stores[n].Status().Role, n, block,
+					state.Blocks[block].Owner.Short(), err)
+			}
+			if took := time.Since(began); took > 200*time.Millisecond {
+				t.Errorf("View took %v, want no longer than to ask the leader", took)
+			}
+		}
+	})
+}
+
+// What View has shown it does not take back, and a copy that cannot ask anybody shows what it has.
+func TestViewWithoutLeader(t *testing.T) {
+	inBubble(t, []int{1}, func(t *testing.T, c *cluster) {
+		c.up(1)
+		c.up(2)
+		c.awaitRoles(time.Minute, 1, 1, 0)
+		c.admit(2)
+		time.Sleep(5 * time.Second)
+		block := c.mustClaim(2)
+		if state, err := c.stores[2].View(t.Context()); err != nil || len(state.Blocks) != 1 {
+			t.Errorf("View = %d blocks, %v", len(state.Blocks), err)
+		}
+		c.isolate(1, 2)
+		state, err := c.stores[2].View(t.Context())
+		if err != nil || len(state.Nodes) != 1 {
+			t.Errorf("View of a copy that is cut off = %d nodes, %v", len(state.Nodes), err)
+		}
+		c.isolate(0, 2)
+		if state, err = c.stores[2].View(t.Context()); err != nil || state.Blocks[block].Owner != nodeID(2) {
+			t.Errorf("View after the heal has %d blocks, %v", len(state.Blocks), err)
+		}
+	})
+}

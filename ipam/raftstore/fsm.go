@@ -14,7 +14,8 @@ import (
 type fsm struct {
 	mu      sync.Mutex
 	records *registry.Map
-	index   uint64 // of the last entry applied
+	index   uint64        // of the last command applied; a snapshot that was restored does not count
+	moved   chan struct{} // closed when index changes; nil: nobody waits
 
 	removedAt uint64            // index for which removedIs holds
 	removedIs map[[32]byte]bool // see removed
@@ -27,6 +28,10 @@ func (f *fsm) Apply(entry *raft.Log) any {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.index = entry.Index
+	if f.moved != nil {
+		close(f.moved)
+		f.moved = nil
+	}
 	command, err := registry.ParseCommand(entry.Data)
 	if err != nil {
 		return fmt.Errorf("entry %d of the log: %w", entry.Index, err)
@@ -35,14 +40,27 @@ func (f *fsm) Apply(entry *raft.Log) any {
 }
 
 // Snapshot implements raft.FSM.
-func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return fsmSnapshot(f.encode()), nil }
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	_, records := f.encode()
+	return fsmSnapshot(records), nil
+}
 
-// encode returns all records in the registry's encoding.
-func (f *fsm) encode() []byte {
+// encode returns all records in the registry's encoding, and the index of the last command in them that is known.
+func (f *fsm) encode() (index uint64, records []byte) {
 	f.mu.Lock()
-	records := f.records.Clone()
+	index, all := f.index, f.records.Clone()
 	f.mu.Unlock()
-	return records.Snapshot(nil)
+	return index, all.Snapshot(nil)
+}
+
+// applied returns the index of the last command applied, and a channel that is closed when there is a later one.
+func (f *fsm) applied() (index uint64, moved <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.moved == nil {
+		f.moved = make(chan struct{})
+	}
+	return f.index, f.moved
 }
 
 // Restore implements raft.FSM.

@@ -78,11 +78,11 @@ func (l *leadership) round(ctx context.Context) {
 	}
 	if now := time.Now(); now.Sub(l.expired) >= s.cfg.Timing.Expire {
 		l.expired = now
-		result, _, err := l.v.propose(ctx, registry.Command{Op: registry.OpExpireNodes})
+		decided, _, err := l.v.propose(ctx, registry.Command{Op: registry.OpExpireNodes})
 		if err != nil {
 			s.log.Debug("looking for dead nodes", "err", err)
 		}
-		for _, node := range result.Removed {
+		for _, node := range decided.result.Removed {
 			s.log.Warn("removed a dead node", "peer", node.Short())
 		}
 	}
@@ -110,9 +110,9 @@ func (l *leadership) begin(ctx context.Context) bool {
 	}
 	c := s.cfg.Init
 	c.Op, c.Registry, c.Node = registry.OpInit, l.v.registry.ID, s.cfg.Self
-	result, _, err := l.v.propose(ctx, c)
+	decided, _, err := l.v.propose(ctx, c)
 	if err == nil {
-		err = result.Err()
+		err = decided.result.Err()
 	}
 	if err != nil {
 		err = fmt.Errorf("making the registry: %w", err)

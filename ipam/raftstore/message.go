@@ -24,8 +24,8 @@ type kind uint8
 
 const (
 	kindHello   kind = iota + 1 // body: standing; answer: standing
-	kindDo                      // body: identity, command; answer: result
-	kindView                    // body: identity; answer: a snapshot
+	kindDo                      // body: identity, command; answer: index of the entry (8), result
+	kindView                    // body: identity, index of an entry that the asker knows of (8); answer: index (8), a snapshot
 	kindEnlist                  // body: standing of the leader; answer: incarnation (8)
 	kindDismiss                 // body: standing of the leader, incarnation (8); answer: empty
 )
@@ -130,6 +130,14 @@ func parseStanding(b []byte) (standing, []byte, error) {
 		b = b[memberLen:]
 	}
 	return s, b, nil
+}
+
+// parseIndex reads the index of an entry (8) and returns the rest.
+func parseIndex(b []byte) (uint64, []byte, error) {
+	if len(b) < 8 {
+		return 0, nil, errMessage
+	}
+	return binary.BigEndian.Uint64(b), b[8:], nil
 }
 
 // writeMessage sends a request (first is its kind) or a response (first is its status): version (1), first (1), length of

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -188,7 +189,10 @@ func TestBadRequests(t *testing.T) {
 			{"no command", kindDo, ours.registry.append(nil), statusRefused},
 			{"command for another registry", kindDo, append(foreign.registry.append(nil), command...), statusElsewhere},
 			{"command for this one", kindDo, append(ours.registry.append(nil), command...), statusOK},
-			{"view of another registry", kindView, foreign.registry.append(nil), statusElsewhere},
+			{"short view", kindView, ours.registry.append(nil), statusRefused},
+			{"view", kindView, append(ours.registry.append(nil), make([]byte, 8)...), statusOK},
+			{"view of what is not there yet", kindView, binary.BigEndian.AppendUint64(ours.registry.append(nil), 1000), statusElsewhere},
+			{"view of another registry", kindView, append(foreign.registry.append(nil), make([]byte, 8)...), statusElsewhere},
 			{"dismissal by a stranger", kindDismiss, append(foreign.append(nil), make([]byte, 8)...), statusElsewhere},
 			{"short dismissal", kindDismiss, ours.append(nil), statusRefused},
 		} {

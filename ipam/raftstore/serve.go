@@ -116,14 +116,14 @@ func (s *Store) answerDo(peer [32]byte, body []byte) (status, []byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timing.RPC)
 	defer cancel()
-	result, applied, err := v.propose(ctx, command)
+	decided, applied, err := v.propose(ctx, command)
 	switch {
 	case err != nil && applied:
 		return statusUnknown, []byte(err.Error()), nil
 	case err != nil:
 		return s.elsewhere()
 	}
-	return statusOK, result.Append(nil), nil
+	return statusOK, decided.result.Append(binary.BigEndian.AppendUint64(nil, decided.index)), nil
 }
 
 // mayAsk refuses what peer must not ask for: nobody speaks for another node, and no registry is made or recovered from afar.
@@ -141,7 +141,11 @@ func mayAsk(peer registry.NodeID, c registry.Command) error {
 }
 
 func (s *Store) answerView(body []byte) (status, []byte, error) {
-	asked, _, err := parseIdentity(body)
+	asked, rest, err := parseIdentity(body)
+	if err != nil {
+		return 0, nil, err
+	}
+	index, _, err := parseIndex(rest)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -149,7 +153,11 @@ func (s *Store) answerView(body []byte) (status, []byte, error) {
 	if v == nil || asked.known() && asked != v.registry {
 		return s.elsewhere()
 	}
-	return statusOK, v.fsm.encode(), nil
+	if has, _ := v.applied(index); !has {
+		return s.elsewhere()
+	}
+	known, records := v.fsm.encode()
+	return statusOK, append(binary.BigEndian.AppendUint64(nil, known), records...), nil
 }
 
 // answerEnlist makes this node a copy because the leader wants one more.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -171,12 +172,46 @@ func lost(err error) bool {
 		!errors.Is(err, raft.ErrLeadershipTransferInProgress)
 }
 
+// applied reports whether the command of entry index is in the copy, and returns a channel that is closed when that may have
+// changed. raft's own AppliedIndex is that of entries which the fsm may not have looked at yet.
+func (v *server) applied(index uint64) (bool, <-chan struct{}) {
+	at, moved := v.fsm.applied()
+	if at >= index {
+		return true, moved
+	}
+	snapshot, err := strconv.ParseUint(v.raft.Stats()["last_snapshot_index"], 10, 64) // raft tells it nowhere else
+	return err == nil && snapshot >= index, moved
+}
+
+// await waits until the command of entry index is in the copy, until ctx ends, and reports whether it is.
+func (v *server) await(ctx context.Context, index uint64) bool {
+	for {
+		ok, moved := v.applied(index)
+		if ok {
+			return true
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return false
+		case <-v.stop:
+			return false
+		}
+	}
+}
+
+// decision is how a command was decided, and by which entry of the log.
+type decision struct {
+	index  uint64
+	result registry.Result
+}
+
 // propose has c decided here, within ctx. applied says whether c was or may be applied: if it is false, nothing happened.
-func (v *server) propose(ctx context.Context, c registry.Command) (result registry.Result, applied bool, err error) {
+func (v *server) propose(ctx context.Context, c registry.Command) (d decision, applied bool, err error) {
 	c.Time = time.Now()
 	b, err := c.Append(nil)
 	if err != nil {
-		return result, false, err
+		return d, false, err
 	}
 	timeout := enqueueTimeout
 	if end, ok := ctx.Deadline(); ok {
@@ -188,16 +223,16 @@ func (v *server) propose(ctx context.Context, c registry.Command) (result regist
 	select {
 	case err = <-answered:
 	case <-ctx.Done():
-		return result, true, ctx.Err()
+		return d, true, ctx.Err()
 	}
 	if err != nil {
-		return result, lost(err), err
+		return d, lost(err), err
 	}
 	switch r := future.Response().(type) {
 	case registry.Result:
-		return r, true, nil
+		return decision{future.Index(), r}, true, nil
 	case error:
-		return result, true, r
+		return d, true, r
 	}
-	return result, true, errMessage
+	return d, true, errMessage
 }

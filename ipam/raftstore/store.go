@@ -42,6 +42,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	memo     memo
+	seen     uint64  // the last entry of memo.Registry's log of which this node was told; see View
 	server   *server // nil: a client
 	failure  error   // why there is no server though there should be
 	retryAt  time.Time
@@ -292,6 +293,9 @@ func (s *Store) obey(r identity) {
 func (s *Store) setMemo(m memo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.memo.Registry != m.Registry {
+		s.seen = 0 // another log
+	}
 	s.memo = m
 	if s.hint.registry != m.Registry {
 		s.hint = standing{registry: m.Registry}

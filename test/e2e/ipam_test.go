@@ -168,6 +168,7 @@ func TestFirstHostDies(t *testing.T) {
 	for _, h := range hosts {
 		leased(t, h, "before", "")
 	}
+	b.Until("b knows a block of a", func() bool { return len(owned(b, "a")) > 0 }, nil) // of others' claims a copy hears later
 	before := owned(b, "a")
 	fails(t, b, 1, []string{"a", "is up", "--force"}, "meshctl", "node", "remove", "a")
 	a.Meshd().Kill9()
