@@ -350,9 +350,10 @@ func leaveCommand(c *cli) *cobra.Command {
   Tell the other members, take down the network on this host, and forget its keys and leases. Its containers lose the
   network. A bridge that meshd made is removed. To come back, join again: this host is then a new member.
 
-  It is refused if the other hosts could get no more blocks of IPv4 addresses without this one, because too few voters of
-  their registry would be left. Wait until other hosts have votes (meshctl ipam show), or say --force and then recover the
-  registry on another host (meshctl ipam recover).
+  A host that keeps the registry of IPv4 blocks first hands its part over to the others: with all of them up within a
+  second or two, in 20 seconds at most. It is refused if they cannot take over because too few of them are up, and would
+  get no more blocks. Bring them up (meshctl ipam show), or say --force and then recover the registry on another host
+  (meshctl ipam recover).
 
 ` + footer,
 		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,

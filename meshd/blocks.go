@@ -185,13 +185,31 @@ func checkRoutes(s settings) error {
 	return nil
 }
 
-// spareVote says whether the other hosts have a majority of the registry's voters without this one.
-func spareVote(n *node.Node) error {
+// resignTimeout is how long the other hosts may take to do without this one's part in the registry. With all of them up it is a
+// second or two.
+const resignTimeout = 20 * time.Second
+
+// handOver has the other hosts keep the registry without this one, or says why they could not.
+func handOver(ctx context.Context, n *node.Node) error {
 	_, blocks := n.IPv4()
-	if blocks == nil || blocks.Status().Role != ipam.RoleVoter {
+	r, ok := blocks.(resigner)
+	if !ok {
 		return nil
 	}
-	voters := blocks.Status().Voters
+	ctx, cancel := context.WithTimeout(ctx, resignTimeout)
+	defer cancel()
+	if err := r.Resign(ctx); err != nil {
+		return spareVote(n, blocks.Status(), err)
+	}
+	return nil
+}
+
+// spareVote returns nil if the others have a majority of the registry's voters without this host, although its part could not be handed
+// over, because of why. Of hosts that are all down it is supposed that they come back.
+func spareVote(n *node.Node, status ipam.StoreStatus, why error) error {
+	if status.Role != ipam.RoleVoter {
+		return nil
+	}
 	up := make(map[string]bool)
 	for _, p := range n.Peers() {
 		if p.State == node.PeerUp {
@@ -199,15 +217,15 @@ func spareVote(n *node.Node) error {
 		}
 	}
 	left := 0
-	for _, name := range voters {
-		if up[name] {
+	for _, name := range status.Voters {
+		if up[name] || len(up) == 0 && name != n.Name() {
 			left++
 		}
 	}
-	if len(up) == 0 || left > len(voters)/2 {
+	if left > len(status.Voters)/2 {
 		return nil
 	}
-	return api.Errorf(api.Conflict, "without this host %d of %d voters of the registry of IPv4 blocks are left, so the other hosts could "+
-		"lease only from blocks that they own already; wait until more hosts have votes (meshctl ipam show; three hosts or more "+
-		"get them within minutes), or leave with --force and run meshctl ipam recover on a host that is a copy", left, len(voters))
+	return api.Errorf(api.Conflict, "the other hosts cannot take over the registry of IPv4 blocks: %w; with %d of its %d voters left they could "+
+		"lease only from blocks that they own already; bring them up (meshctl ipam show), or leave with --force and run meshctl ipam "+
+		"recover on a host that is a copy", why, left, len(status.Voters))
 }

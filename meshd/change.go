@@ -126,7 +126,7 @@ func (d *daemon) waitJoined(ctx context.Context, nw *network, noWait bool) error
 }
 
 // Leave implements api.Backend.
-func (d *daemon) Leave(_ context.Context, name string, force bool) error {
+func (d *daemon) Leave(ctx context.Context, name string, force bool) error {
 	d.changes.Lock()
 	defer d.changes.Unlock()
 	nw, err := d.find(name)
@@ -137,8 +137,8 @@ func (d *daemon) Leave(_ context.Context, name string, force bool) error {
 		return api.Errorf(api.Conflict, "network %s is in the configuration file, so it would be back after a restart; take it out "+
 			"there, restart meshd, and leave it then", name)
 	}
-	if _, n, _ := d.snapshot(nw); n != nil && !force {
-		if err := spareVote(n); err != nil {
+	if _, n, _ := d.snapshot(nw); n != nil {
+		if err := handOver(ctx, n); err != nil && !force {
 			return err
 		}
 	}

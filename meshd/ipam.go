@@ -17,10 +17,11 @@ import (
 	"meshnet/meshd/session"
 )
 
-// recoverer and joiner are what the engines can do beside deciding.
+// recoverer, joiner and resigner are what the engines can do beside deciding.
 type (
 	recoverer interface{ Recover(context.Context) error }
 	joiner    interface{ Join(context.Context) error }
+	resigner  interface{ Resign(context.Context) error }
 )
 
 // ipv4 returns the parts of a network that hand out IPv4 addresses.

@@ -31,6 +31,9 @@ type memDisk struct {
 
 func (d *memDisk) readMemo() (memo, error) { d.mu.Lock(); defer d.mu.Unlock(); return d.memo, nil }
 
+// known returns the registry in the memo.
+func (d *memDisk) known() identity { d.mu.Lock(); defer d.mu.Unlock(); return d.memo.Registry }
+
 func (d *memDisk) writeMemo(m memo) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,7 +10,7 @@
 // The node that created the network makes the registry and is its first voter. From then on the leader decides: one voter
 // and a copy for two nodes, three voters from three nodes on, five from five, and up to two copies more. It asks a node to become
 // a copy, adds it, gives it a vote when it has the data, and puts a copy in the place of a voter that has been silent for a
-// minute. Who is replaced is told so when it is back, and becomes a client.
+// minute. Who is replaced is told so when it is back, and becomes a client. Who leaves the network resigns first (resign.go).
 //
 // That is a pure function (plan.go) over raft's configuration and what the servers answer to the leader's questions.
 // raft-autopilot does not fit: it promotes whoever is healthy and prunes whoever failed, while here most of

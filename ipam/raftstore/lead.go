@@ -29,7 +29,7 @@ type leadership struct {
 	heard   map[serverID]time.Time // last answer
 	seen    map[serverID]standing  // that answer
 	lost    map[serverID]bool      // it has less than it once had, or is another incarnation now
-	refused map[[32]byte]time.Time // when a node was asked in vain to serve
+	refused map[[32]byte]time.Time // until when a node is not asked again to serve
 	expired time.Time              // last OpExpireNodes
 }
 
@@ -54,6 +54,7 @@ func (s *Store) lead(v *server) {
 			return
 		case <-v.raft.LeaderCh():
 			s.signal()
+		case <-v.hasten:
 		case <-timer.C:
 		}
 		if v.raft.State() != raft.Leader {
@@ -168,10 +169,11 @@ func (l *leadership) planServers(servers []member) []planServer {
 	for _, m := range l.store.cfg.Members() {
 		left[m.ID] = m.Left
 	}
-	removed := l.v.fsm.removed()
+	removed, leaving := l.v.fsm.removed(), l.store.leaves()
 	out := make([]planServer, 0, len(servers))
 	for _, m := range servers {
-		p := planServer{server: m.server, voter: m.voter, leader: m.server == l.v.id, heard: l.heard[m.server]}
+		p := planServer{server: m.server, voter: m.voter, leader: m.server == l.v.id, heard: l.heard[m.server],
+			leaving: leaving[m.server.node]}
 		if p.heard.IsZero() {
 			p.heard = l.began
 		}
@@ -190,15 +192,14 @@ func (l *leadership) planServers(servers []member) []planServer {
 
 // planNodes returns the alive members that are no servers and may become ones.
 func (l *leadership) planNodes(servers []member) []planNode {
-	removed := l.v.fsm.removed()
+	removed, leaving := l.v.fsm.removed(), l.store.leaves()
 	isServer := map[[32]byte]bool{l.store.cfg.Self: true}
 	for _, m := range servers {
 		isServer[m.server.node] = true
 	}
 	var out []planNode
 	for _, m := range l.store.cfg.Members() {
-		refused, again := l.refused[m.ID]
-		if again && time.Since(refused) < l.store.cfg.Timing.Replace {
+		if time.Now().Before(l.refused[m.ID]) || leaving[m.ID] {
 			continue
 		}
 		if m.Alive && !isServer[m.ID] && !removed[m.ID] {
@@ -250,7 +251,7 @@ func (l *leadership) act(ctx context.Context, do step, index uint64) {
 			target = server.raftServer(raft.Nonvoter)
 			err = r.AddNonvoter(target.ID, target.Address, index, changeTimeout).Error()
 		} else {
-			l.refused[do.server.node] = time.Now()
+			l.refused[do.server.node] = time.Now().Add(s.again(err))
 		}
 	case stepPromote:
 		err = r.AddVoter(target.ID, target.Address, index, changeTimeout).Error()
@@ -260,6 +261,8 @@ func (l *leadership) act(ctx context.Context, do step, index uint64) {
 		if err = r.RemoveServer(target.ID, index, changeTimeout).Error(); err == nil {
 			s.dismissLater(do.server)
 		}
+	case stepTransfer:
+		err = r.LeadershipTransferToServer(target.ID, target.Address).Error()
 	}
 	name := s.name(do.server.node)
 	if err != nil {
@@ -267,6 +270,17 @@ func (l *leadership) act(ctx context.Context, do step, index uint64) {
 		return
 	}
 	s.log.Info("changed the servers of the block store", "change", do.kind.String(), "server", name, "why", do.why)
+}
+
+// errRefused means that a node does not want to serve.
+var errRefused = errors.New("it does not want to")
+
+// again returns after how long a node that was asked in vain to serve is asked again: one that could not be reached, soon.
+func (s *Store) again(err error) time.Duration {
+	if errors.Is(err, errRefused) {
+		return s.cfg.Timing.Replace
+	}
+	return s.cfg.Timing.Stable
 }
 
 // enlist asks node to become a copy and returns the server that it is now.
@@ -284,7 +298,7 @@ func (l *leadership) enlist(ctx context.Context, node [32]byte) (serverID, error
 		}
 		return serverID{}, errors.New("it follows another registry")
 	case st != statusOK:
-		return serverID{}, errors.New(string(answer))
+		return serverID{}, fmt.Errorf("%w: %s", errRefused, answer)
 	case len(answer) != 8:
 		return serverID{}, errMessage
 	}

@@ -28,6 +28,7 @@ const (
 	kindView                    // body: identity, index of an entry that the asker knows of (8); answer: index (8), a snapshot
 	kindEnlist                  // body: standing of the leader; answer: incarnation (8)
 	kindDismiss                 // body: standing of the leader, incarnation (8); answer: empty
+	kindResign                  // body: identity; answer: whether it is done (1: 0 or 1)
 )
 
 // status is how a request ended.
@@ -52,6 +53,9 @@ type standing struct {
 	leader      [32]byte
 	servers     []member // raft's configuration
 }
+
+// blank reports whether the node is to be a copy and has nothing yet.
+func (s standing) blank() bool { return s.role == roleCopy && s.lastIndex == 0 }
 
 // member is a server of the configuration.
 type member struct {

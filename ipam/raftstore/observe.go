@@ -195,10 +195,11 @@ func (s *Store) name(node registry.NodeID) string {
 func (s *Store) Status() ipam.StoreStatus {
 	ours := s.standing()
 	out := ipam.StoreStatus{Engine: "raft", Role: ipam.RoleClient}
-	switch ours.role {
-	case roleCopy:
+	switch {
+	case ours.blank(): // as good as none
+	case ours.role == roleCopy:
 		out.Role = ipam.RoleCopy
-	case roleVoter, roleLeader:
+	case ours.role == roleVoter, ours.role == roleLeader:
 		out.Role = ipam.RoleVoter
 	}
 	for _, m := range ours.servers {

@@ -31,6 +31,8 @@ type planServer struct {
 	ready  bool      // it answers and its log has nearly all that the leader's has
 	heard  time.Time // when it last answered; the leader: now
 	gone   bool      // its node left, was removed, or is now another incarnation: it will never answer again
+
+	leaving bool // its node waits to be no server any more, and then leaves
 }
 
 // planNode is an alive member that is no server.
@@ -49,16 +51,17 @@ type step struct {
 type stepKind uint8
 
 const (
-	stepNone    stepKind = iota
-	stepEnlist           // ask the node to become a copy, and add it
-	stepPromote          // give a copy a vote
-	stepDemote           // take a voter's vote
-	stepRemove           // take a server out
+	stepNone     stepKind = iota
+	stepEnlist            // ask the node to become a copy, and add it
+	stepPromote           // give a copy a vote
+	stepDemote            // take a voter's vote
+	stepRemove            // take a server out
+	stepTransfer          // have a voter lead
 )
 
 // String returns the change as a verb.
 func (k stepKind) String() string {
-	return [...]string{"none", "enlist", "promote", "demote", "remove"}[k]
+	return [...]string{"none", "enlist", "promote", "demote", "remove", "transfer"}[k]
 }
 
 // wantVoters returns how many voters n alive nodes should have. It is odd: an even number needs one more for a majority
@@ -78,11 +81,12 @@ func wantVoters(n int) int {
 // The rules, in order: who will never answer again goes; a dead voter makes room for a spare that is ready; a dead voter is
 // given up where fewer voters survive more; voters in excess become copies; copies become voters, by twos, as one more
 // voter alone would be a burden; alive members become copies. Voters are never given up below three for being silent: two
-// that come back must find a majority with the third.
+// that come back must find a majority with the third. Who leaves does not count for how many voters there should be, keeps its
+// vote until the others do without it, and hands over the lead; then silent voters are not waited for.
 func plan(now time.Time, t planTimes, servers []planServer, nodes []planNode) step {
 	v := survey(now, t, servers, nodes)
 	for _, rule := range []func(*view) step{(*view).removeGone, (*view).replaceDead, (*view).shrink, (*view).demote,
-		(*view).promote, (*view).removeSpare, (*view).enlist} {
+		(*view).promote, (*view).release, (*view).removeSpare, (*view).enlist} {
 		if s := rule(&v); s.kind != stepNone {
 			return s
 		}
@@ -102,6 +106,8 @@ type view struct {
 	silent []planServer // copies silent for replace
 	nodes  []planNode
 	want   int // voters
+
+	leaving []planServer // not gone, and in none of the others
 }
 
 func survey(now time.Time, t planTimes, servers []planServer, nodes []planNode) view {
@@ -112,6 +118,9 @@ func survey(now time.Time, t planTimes, servers []planServer, nodes []planNode) 
 		switch {
 		case s.gone:
 			v.gone = append(v.gone, s)
+			continue
+		case s.leaving:
+			v.leaving = append(v.leaving, s)
 			continue
 		case s.voter:
 			v.voters = append(v.voters, s)
@@ -159,17 +168,26 @@ func (v *view) shrink() step {
 	return step{stepRemove, v.dead[0].server, "it is silent and the others are safer without it"}
 }
 
-// demote takes a vote from who is not the leader, the last in the configuration's order.
+// demote takes a vote from who is not the leader, the last in the configuration's order, best from one that is silent or not
+// ready. Dead voters are waited for, but not by who leaves.
 func (v *view) demote() step {
-	if len(v.voters) <= v.want || len(v.dead) > 0 {
+	if len(v.voters) <= v.want || len(v.dead) > 0 && len(v.leaving) == 0 {
 		return step{}
 	}
-	for _, s := range slices.Backward(v.voters) {
-		if !s.leader {
-			return step{stepDemote, s.server, "there are more voters than needed"}
+	if len(v.leaving) > 0 && len(v.live()) == 0 {
+		return step{} // nobody can take over
+	}
+	var least *planServer
+	for i := range slices.Backward(v.voters) {
+		s := &v.voters[i]
+		if !s.leader && (least == nil || !s.ready && (least.ready || s.heard.Before(least.heard))) {
+			least = s
 		}
 	}
-	return step{}
+	if least == nil {
+		return step{}
+	}
+	return step{stepDemote, least.server, "there are more voters than needed"}
 }
 
 func (v *view) promote() step {
@@ -183,6 +201,39 @@ func (v *view) promote() step {
 	return step{stepPromote, v.ready[0].server, "there are fewer voters than needed"}
 }
 
+// release takes out who leaves, unless the voters that stay could not decide without it, or their number is even and a copy
+// about to make it odd.
+func (v *view) release() step {
+	for _, s := range v.leaving {
+		if !s.voter {
+			return step{stepRemove, s.server, "it leaves"}
+		}
+	}
+	if len(v.voters)%2 == 0 && len(v.voters) < v.want && len(v.spares)+len(v.nodes) > 0 {
+		return step{}
+	}
+	live := v.live()
+	if len(v.leaving) == 0 || 2*len(live) <= len(v.voters) {
+		return step{}
+	}
+	for _, s := range v.leaving {
+		if !s.leader {
+			return step{stepRemove, s.server, "it leaves"}
+		}
+	}
+	return step{stepTransfer, live[0].server, "the leader leaves"}
+}
+
+// live returns the voters that stay and could lead.
+func (v *view) live() (live []planServer) {
+	for _, s := range v.voters {
+		if s.ready || s.leader {
+			live = append(live, s)
+		}
+	}
+	return live
+}
+
 // removeSpare removes copies that are silent or in excess.
 func (v *view) removeSpare() step {
 	if len(v.silent) > 0 {
@@ -194,12 +245,14 @@ func (v *view) removeSpare() step {
 	return step{}
 }
 
+// enlist looks for copies; at once for the first one, who can go on if the only voter is lost, and while somebody leaves.
 func (v *view) enlist() step {
 	if len(v.voters)-len(v.dead)+len(v.spares) >= v.want+maxSpares {
 		return step{}
 	}
+	hurry := len(v.voters)+len(v.spares) <= 1 || len(v.leaving) > 0
 	for _, n := range v.nodes {
-		if v.now.Sub(n.since) >= v.times.stable {
+		if hurry || v.now.Sub(n.since) >= v.times.stable {
 			return step{stepEnlist, serverID{node: n.node}, "there are fewer copies than needed"}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // The situation is written as words: v voter, L leader (a voter), c copy, ready; n alive member that is no server.
 // After the letter: "-" silent for longer than replace, "--" for longer than shrink, "x" gone for good, "?" not ready,
-// "!" a member that is alive too short a time.
+// "!" a member that is alive too short a time, "<" about to leave.
 func parseSituation(text string, now time.Time, times planTimes) (servers []planServer, nodes []planNode) {
 	for i, word := range strings.Fields(text) {
 		id := serverID{node: [32]byte{byte(i + 1)}, incarnation: 1}
@@ -32,6 +32,8 @@ func parseSituation(text string, now time.Time, times planTimes) (servers []plan
 			s.gone = true
 		case "?":
 			s.ready = false
+		case "<":
+			s.leaving = true
 		}
 		servers = append(servers, s)
 	}
@@ -44,7 +46,8 @@ func TestPlan(t *testing.T) {
 	for _, tt := range []struct{ name, situation, want string }{
 		{"alone", "L", "none"},
 		{"a second node copies", "L n", "enlist 2"},
-		{"not before it has been alive for a while", "L n!", "none"},
+		{"at once: the only voter may be lost", "L n!", "enlist 2"},
+		{"more copies not before they have been alive for a while", "L c n!", "none"},
 		{"two nodes have one voter", "L c", "none"},
 		{"a third node copies first", "L c n", "enlist 3"},
 		{"one more voter alone would be a burden", "L c c?", "none"},
@@ -74,6 +77,25 @@ func TestPlan(t *testing.T) {
 		{"a silent copy goes", "L v v c-", "remove 4"},
 		{"a copy in excess goes", "L v v v v c c c", "remove 8"},
 		{"no vote for who lags", "L v c?", "none"},
+		{"the only one has nobody to hand over to", "L<", "none"},
+		{"nor before the other has a copy", "L< n!", "enlist 2"},
+		{"nor while that lags", "L< c?", "none"},
+		{"a copy gets the vote first", "L< c", "promote 2"},
+		{"then the lead", "L< v", "transfer 2"},
+		{"then the first goes", "v< L", "remove 1"},
+		{"of three, the leader leaves: one voter is left", "L< v v", "demote 3"},
+		{"of three, another leaves", "L v< v", "demote 3"},
+		{"a voter that is not ready is given up first", "L< v? v", "demote 2"},
+		{"a dead one does not keep who leaves", "L< v v--", "demote 3"},
+		{"but nobody is left behind without a majority", "L< v? v?", "none"},
+		{"and nobody who cannot lead", "L< v?", "none"},
+		{"of four, the copy takes over", "L v< v c", "promote 4"},
+		{"and is waited for", "L v< v c?", "none"},
+		{"of four, one that is new", "L v< v n!", "enlist 4"},
+		{"then who leaves is out", "L v< v v", "remove 2"},
+		{"of five, four are left, so three voters", "L< v v v v", "demote 5"},
+		{"two leave", "L< v< v v v", "remove 2"},
+		{"a copy that leaves", "L v v c<", "remove 4"},
 	} {
 		servers, nodes := parseSituation(tt.situation, now, times)
 		got := plan(now, times, servers, nodes)
@@ -138,6 +160,52 @@ func TestPlanConverges(t *testing.T) {
 	}
 }
 
+// Whoever leaves, however many at once: no step costs the majority, and if one of those that stay is sound, all are out in the end
+// and an odd number of voters goes on, the silent ones aside.
+func TestPlanReleases(t *testing.T) {
+	times := planTimes{stable: 10 * time.Second, replace: time.Minute, shrink: 10 * time.Minute}
+	now := time.Unix(1000000, 0)
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		words := []string{[]string{"L", "L<", "L<"}[r.IntN(3)]}
+		for range r.IntN(maxVoters + 1) {
+			words = append(words, []string{"v", "v", "v<", "v?", "v--", "v-"}[r.IntN(6)])
+		}
+		for range r.IntN(6) {
+			words = append(words, []string{"c", "c?", "c<", "n"}[r.IntN(4)])
+		}
+		situation := strings.Join(words, " ")
+		servers, nodes := parseSituation(situation, now, times)
+		if !majority(now, times, servers) || !strings.ContainsAny(strings.ReplaceAll(situation, "<", ""), "vcn") {
+			continue
+		}
+		steps := 0
+		for ; steps < 50; steps++ {
+			do := plan(now, times, servers, nodes)
+			if do.kind == stepNone && !catchUp(now, times, servers) {
+				break
+			}
+			if servers, nodes = apply(now, do, servers, nodes); !majority(now, times, servers) {
+				t.Fatalf("seed %d: %s: no majority after %v %d", seed, situation, do.kind, do.server.node[0])
+			}
+		}
+		voters, leaving, live := 0, 0, 0
+		for _, s := range servers {
+			if s.leaving {
+				leaving++
+			} else if now.Sub(s.heard) < times.replace {
+				live++
+			}
+			if s.voter {
+				voters++
+			}
+		}
+		if steps == 50 || live > 0 && (leaving > 0 || voters%2 == 0) {
+			t.Errorf("seed %d: %s: %d servers are still leaving, %d voters, %d others are alive", seed, situation, leaving, voters, live)
+		}
+	}
+}
+
 // catchUp makes copies ready and the silent silent for longer; it reports whether there were any.
 func catchUp(now time.Time, times planTimes, servers []planServer) (changed bool) {
 	for i := range servers {
@@ -178,6 +246,9 @@ func apply(now time.Time, do step, servers []planServer, nodes []planNode) ([]pl
 			case stepDemote:
 				s.voter = false
 			}
+		}
+		if do.kind == stepTransfer {
+			s.leader = s.server == do.server
 		}
 		out = append(out, s)
 	}

@@ -21,6 +21,9 @@ func (s *Store) Recover(ctx context.Context) error {
 	if _, m := s.current(); m.Incarnation == 0 {
 		return errors.New("this node has no copy of the registry: recover on one that has")
 	}
+	if s.standing().blank() {
+		return errors.New("this node's copy of the registry is empty: it was to become one when it lost the others")
+	}
 	s.seek(ctx)
 	if leader, ok := s.leader(); ok {
 		return fmt.Errorf("%s leads the block store: there is nothing to recover", s.name(leader))

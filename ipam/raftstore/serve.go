@@ -61,6 +61,8 @@ func (s *Store) answer(peer [32]byte, k kind, body []byte) (status, []byte) {
 		st, answer, err = s.answerEnlist(peer, body)
 	case kindDismiss:
 		st, answer, err = s.answerDismiss(peer, body)
+	case kindResign:
+		st, answer, err = s.answerResign(peer, body)
 	default:
 		err = fmt.Errorf("%w: unknown request %d", errMessage, k)
 	}
@@ -173,6 +175,9 @@ func (s *Store) answerEnlist(peer [32]byte, body []byte) (status, []byte, error)
 	v, m := s.current()
 	if m.Registry != theirs.registry || s.ctx.Err() != nil {
 		return s.elsewhere()
+	}
+	if s.isResigning() {
+		return 0, nil, errors.New("this node is about to leave the network")
 	}
 	if v == nil {
 		if err := s.disk.discard(); err != nil {

@@ -34,6 +34,7 @@ type server struct {
 	started  time.Time
 	stop     chan struct{} // closed by Store.stopServer; ends lead
 	leading  chan struct{} // closed when lead has ended
+	hasten   chan struct{} // the leader's next round is due now
 }
 
 // raftConfig returns raft's configuration for this node.
@@ -66,7 +67,7 @@ func (s *Store) startServer(m memo, fresh bool) (*server, error) {
 		}
 	}
 	v := &server{id: serverID{s.cfg.Self, m.Incarnation}, registry: m.Registry, fsm: newFSM(), started: time.Now(),
-		stop: make(chan struct{}), leading: make(chan struct{})}
+		stop: make(chan struct{}), leading: make(chan struct{}), hasten: make(chan struct{}, 1)}
 	v.layer = newLayer(s.cfg.Streams, m.Registry, v.id)
 	v.guard = &guard{stores: opened, cut: func(cause error) {
 		v.layer.Close()

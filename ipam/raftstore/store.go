@@ -53,8 +53,11 @@ type Store struct {
 	answered map[[32]byte]struct{} // who answered when the leader was sought last
 	greeted  map[[32]byte]uint64   // instance of those who know our standing
 	rival    *rival
-	former   []serverID // who has to be told that it is no server any more
-	closed   bool
+	former   []serverID             // who has to be told that it is no server any more
+	leaving  map[[32]byte]time.Time // when nodes last asked the leader, this one, to do without them
+	// resigning says that this node is about to leave the network.
+	resigning bool
+	closed    bool
 }
 
 // rival is another registry of this network.
@@ -93,6 +96,7 @@ func open(cfg Config, d disk) (*Store, error) {
 		trouble:  time.Now(),
 		answered: make(map[[32]byte]struct{}),
 		greeted:  make(map[[32]byte]uint64),
+		leaving:  make(map[[32]byte]time.Time),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.resume()

@@ -193,6 +193,64 @@ func TestFirstHostDies(t *testing.T) {
 	sound(t, hosts[1:]...)
 }
 
+// "The first of two leaves => the second keeps working", and so do two when the first of three leaves: the leader hands over.
+//
+//	a: made the network, and leaves ══ underlay ══ b, and c or not
+func TestFirstHostLeaves(t *testing.T) {
+	for _, others := range [][]string{{"b"}, {"b", "c"}} {
+		t.Run(fmt.Sprint(1+len(others), " hosts"), func(t *testing.T) {
+			l := newLab(t)
+			hosts := l.Hosts(append([]string{"a"}, others...)...)
+			a, rest := hosts[0], hosts[1:]
+			created(t, []string{"--pool", "10.99.0.0/24", "--block-bits", "28"}, hosts...)
+			for _, h := range rest {
+				h.Within(time.Minute, "has a copy", func() bool { return blocks(h).Role != api.IPAMClient }, nil)
+			}
+			if len(hosts) > 2 {
+				votes(t, 3, hosts...)
+			}
+			for _, h := range hosts {
+				leased(t, h, "before", "")
+			}
+			began := time.Now()
+			a.Output("meshctl", "network", "leave", "mesh")
+			t.Logf("a has left after %v", time.Since(began))
+			for _, h := range rest {
+				for i := range 40 { // more than its blocks have
+					leased(t, h, fmt.Sprint("c", i), "")
+				}
+				if got := blocks(h); len(got.Voters) != 1 || got.Voters[0] == "a" || got.Generation != 1 || got.Error != "" {
+					t.Errorf("%s: voters %v, generation %d, error %q; want one voter that is not a, and nothing recovered", h.Name, got.Voters,
+						got.Generation, got.Error)
+				}
+			}
+			sound(t, rest...)
+		})
+	}
+}
+
+// "When it cannot be done the clear refusal stays, --force overrides."
+//
+//	a: has the only vote ══ underlay ══ b: down when a wants to leave, and back to recover
+func TestOnlyVoterCannotLeave(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	a, b := hosts[0], hosts[1]
+	created(t, []string{"--pool", "10.99.0.0/24", "--block-bits", "28"}, hosts...)
+	b.Until("b has a copy", func() bool { return blocks(b).Role == api.IPAMCopy }, nil)
+	b.Meshd().Kill9()
+	fails(t, a, 1, []string{"cannot take over", "--force", "meshctl ipam recover"}, "meshctl", "network", "leave", "mesh")
+	leased(t, a, "still", "")
+	a.Output("meshctl", "network", "leave", "mesh", "--force")
+	b.StartMeshd()
+	b.Within(time.Minute, "b recovers the registry", func() bool { return b.Try("meshctl", "ipam", "recover", "mesh").Code == 0 }, func() string {
+		return b.Try("meshctl", "ipam", "recover", "mesh").Stderr
+	})
+	if got := blocks(b); got.Generation != 2 || got.Role != api.IPAMVoter {
+		t.Errorf("after recover b is %s in generation %d, want voter in generation 2", got.Role, got.Generation)
+	}
+}
+
 // "Requested addresses (CNI ips, meshctl attach --ip, LXC lxc.net.0.ipv4.address)", by every way in.
 //
 //	a: one of each ══ underlay ══ b: db
