@@ -67,6 +67,9 @@ func (s *Store) attempt(ctx context.Context, c registry.Command) (result registr
 		if v.fsm.empty() {
 			return result, false, s.unmadeBecause()
 		}
+		if !v.mayDecide() {
+			return result, false, errors.New("this node asks the copies whether it was set back")
+		}
 		decided, applied, err := v.propose(ctx, c)
 		if err == nil {
 			s.heard(leader)

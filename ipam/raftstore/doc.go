@@ -23,7 +23,7 @@
 // beginning of each raft stream. A node that lost its log, or gave it up, gets another number when it serves again. So no
 // server ever votes twice in a term, or counts as a copy of what it has forgotten, and leaving the servers needs no
 // care: it is a crash of that incarnation. A server that has less than it told the leader before, as when its disk was set back to a
-// snapshot, is taken out for the same reason.
+// snapshot, is taken out for the same reason. A leader that was set back finds it out from its servers (server.setBack), and gives up.
 //
 // # Two registries, two generations
 //

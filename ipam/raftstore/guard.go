@@ -13,6 +13,10 @@ import (
 // ErrCorrupt means that the raft data on this node's disk cannot be read.
 var ErrCorrupt = errors.New("corrupt raft data")
 
+// errSetBack means that the leader was set back to an older state.
+var errSetBack = errors.New("the leader has forgotten what it had decided: its disk was set back to an older state; run meshctl ipam " +
+	"recover on a host with a newer copy")
+
 // corrupt returns the error for raft data in the directory path.
 func corrupt(path string, cause error) error {
 	return fmt.Errorf("%w: %s: %w; move that directory away and restart meshd: this node is then a client of the other "+
@@ -66,7 +70,8 @@ func verifyLog(log raft.LogStore) error {
 // term was saved, and cut has made sure that nobody will ever hear of it.
 type guard struct {
 	stores
-	cut func(cause error) // ends the server's streams, and the server soon
+	cut     func(cause error) // ends the server's streams, and the server soon
+	decided func() uint64     // index of the last command applied: no leader may take that back; nil: none
 
 	mu     sync.Mutex
 	failed error
@@ -121,6 +126,9 @@ func (g *guard) StoreLogs(entries []*raft.Log) error {
 func (g *guard) DeleteRange(first, last uint64) error {
 	if err := g.failure(); err != nil {
 		return err
+	}
+	if end, err := g.LastIndex(); g.decided != nil && err == nil && last >= end && first <= g.decided() {
+		return fmt.Errorf("%w: entry %d, which was decided, is to be another", errSetBack, first)
 	}
 	return g.check(g.stores.log.DeleteRange(first, last))
 }

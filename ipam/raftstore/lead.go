@@ -59,6 +59,7 @@ func (s *Store) lead(v *server) {
 		}
 		if v.raft.State() != raft.Leader {
 			l = nil
+			v.checked.Store(false)
 			continue
 		}
 		if l == nil {
@@ -88,7 +89,11 @@ func (l *leadership) round(ctx context.Context) {
 		}
 	}
 	servers, index, committed := l.v.configuration()
-	l.poll(ctx, servers)
+	if by := l.poll(ctx, servers); by != nil {
+		s.forgot(l.v, *by)
+		return
+	}
+	l.v.checked.Store(true)
 	if !committed {
 		return // the change before has not been agreed yet
 	}
@@ -130,8 +135,8 @@ func (l *leadership) begin(ctx context.Context) bool {
 	return true
 }
 
-// poll asks the servers how they stand.
-func (l *leadership) poll(ctx context.Context, servers []member) {
+// poll asks the servers how they stand. It returns one that knows of decisions which this node, the leader, has forgotten.
+func (l *leadership) poll(ctx context.Context, servers []member) (ahead *serverID) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, m := range servers {
@@ -144,10 +149,29 @@ func (l *leadership) poll(ctx context.Context, servers []member) {
 			defer mu.Unlock()
 			if err == nil {
 				l.polled(m.server, theirs)
+				if theirs.incarnation == m.server.incarnation && l.v.setBack(theirs) {
+					ahead = &m.server
+				}
 			}
 		})
 	}
 	wg.Wait()
+	return ahead
+}
+
+// forgot ends the part of v, which leads and was set back to an older state, as the server by shows. It does not decide again: others may
+// own what it believes to be free. Its data are kept aside.
+func (s *Store) forgot(v *server, by serverID) {
+	s.wg.Go(func() { // the end of v waits for the caller
+		s.life.Lock()
+		defer s.life.Unlock()
+		if running, _ := s.current(); running != v || s.ctx.Err() != nil {
+			return
+		}
+		err := s.dropServer(v.registry)
+		s.failed(errors.Join(fmt.Errorf("%w, as %s", errSetBack, s.name(by.node)), err))
+		s.log.Error("this host was set back to an older state and leads the block store no more", "newer", s.name(by.node))
+	})
 }
 
 // polled takes in an answer. A server that has less than it had, as when its disk was set back to a snapshot, counts for
@@ -262,7 +286,8 @@ func (l *leadership) act(ctx context.Context, do step, index uint64) {
 			s.dismissLater(do.server)
 		}
 	case stepTransfer:
-		err = r.LeadershipTransferToServer(target.ID, target.Address).Error()
+		// Nobody waits for the end: raft forgets to answer when it is stopped meanwhile. The next round sees what came of it.
+		r.LeadershipTransferToServer(target.ID, target.Address)
 	}
 	name := s.name(do.server.node)
 	if err != nil {

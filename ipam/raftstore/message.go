@@ -49,6 +49,8 @@ type standing struct {
 	term        uint64 // of raft, as far as the node knows; orders what follows
 	lastIndex   uint64 // of its log
 	applied     uint64 // index of the last entry applied
+	command     uint64 // index of the last command applied; 0: not known
+	commandSum  uint32 // that entry's checksum: of two logs, only one can have it
 	configIndex uint64 // of the configuration that follows
 	leader      [32]byte
 	servers     []member // raft's configuration
@@ -77,18 +79,20 @@ const (
 func (r role) String() string { return [...]string{"client", "copy", "voter", "leader"}[r] }
 
 const (
-	standingLen = identityLen + 1 + 5*8 + 32 + 1 // bytes without servers
-	memberLen   = 32 + 8 + 1                     // bytes
+	standingLen = identityLen + 1 + 6*8 + 4 + 32 + 1 // bytes without servers
+	memberLen   = 32 + 8 + 1                         // bytes
 )
 
-// append appends registry (72), role (1), incarnation, term, last index, applied, configuration's index (8 each), leader's
-// node (32; zeros: unknown), number of servers (1), and of each node (32), incarnation (8), voter (1: 0 or 1).
+// append appends registry (72), role (1), incarnation, term, last index, applied, last command (8 each), its checksum (4),
+// configuration's index (8), leader's node (32; zeros: unknown), number of servers (1), and of each node (32), incarnation (8), voter (1: 0 or 1).
 func (s *standing) append(dst []byte) []byte {
 	dst = s.registry.append(dst)
 	dst = append(dst, byte(s.role))
-	for _, n := range [...]uint64{s.incarnation, s.term, s.lastIndex, s.applied, s.configIndex} {
+	for _, n := range [...]uint64{s.incarnation, s.term, s.lastIndex, s.applied, s.command} {
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
+	dst = binary.BigEndian.AppendUint32(dst, s.commandSum)
+	dst = binary.BigEndian.AppendUint64(dst, s.configIndex)
 	dst = append(dst, s.leader[:]...)
 	dst = append(dst, byte(len(s.servers)))
 	for _, m := range s.servers {
@@ -117,9 +121,11 @@ func parseStanding(b []byte) (standing, []byte, error) {
 	if s.role > roleLeader {
 		return s, nil, errMessage
 	}
-	for _, n := range [...]*uint64{&s.incarnation, &s.term, &s.lastIndex, &s.applied, &s.configIndex} {
+	for _, n := range [...]*uint64{&s.incarnation, &s.term, &s.lastIndex, &s.applied, &s.command} {
 		*n, b = binary.BigEndian.Uint64(b), b[8:]
 	}
+	s.commandSum, b = binary.BigEndian.Uint32(b), b[4:]
+	s.configIndex, b = binary.BigEndian.Uint64(b), b[8:]
 	s.leader, b = [32]byte(b[:32]), b[32:]
 	n := int(b[0])
 	b = b[1:]

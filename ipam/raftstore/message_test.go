@@ -21,7 +21,7 @@ import (
 func sampleStanding() standing {
 	return standing{
 		registry: identity{ID: registry.ID{1}, Created: time.Unix(0, 2).UTC(), Creator: registry.NodeID{3}, Generation: 4, Lineage: 5},
-		role:     roleVoter, incarnation: 6, term: 7, lastIndex: 8, applied: 9, configIndex: 10,
+		role:     roleVoter, incarnation: 6, term: 7, lastIndex: 8, applied: 9, command: 8, commandSum: 7, configIndex: 10,
 		leader:  [32]byte{11},
 		servers: []member{{serverID{[32]byte{11}, 12}, true}, {serverID{[32]byte{13}, 14}, false}},
 	}
@@ -31,7 +31,7 @@ func sampleStanding() standing {
 func TestStandingVector(t *testing.T) {
 	zeros := func(n int) string { return strings.Repeat("00", n) }
 	want := "01" + zeros(15) + "0000000000000002" + "03" + zeros(31) + "0000000000000004" + "0000000000000005" +
-		"02" + "0000000000000006" + "0000000000000007" + "0000000000000008" + "0000000000000009" + "000000000000000a" +
+		"02" + "0000000000000006" + "0000000000000007" + "0000000000000008" + "0000000000000009" + "0000000000000008" + "00000007" + "000000000000000a" +
 		"0b" + zeros(31) + "02" +
 		"0b" + zeros(31) + "000000000000000c" + "01" +
 		"0d" + zeros(31) + "000000000000000e" + "00"

@@ -16,7 +16,8 @@ func (s *Store) standing() standing {
 	s.mu.Lock()
 	out := s.hint
 	s.mu.Unlock()
-	out.role, out.incarnation, out.lastIndex, out.applied = roleClient, 0, 0, 0
+	out.role, out.incarnation, out.lastIndex = roleClient, 0, 0
+	out.applied, out.command, out.commandSum = 0, 0, 0
 	out.registry = m.Registry
 	if v == nil {
 		return out
@@ -24,6 +25,8 @@ func (s *Store) standing() standing {
 	servers, index, _ := v.configuration()
 	out.role, out.incarnation = v.role(servers), v.id.incarnation
 	out.lastIndex, out.applied = v.raft.LastIndex(), v.raft.AppliedIndex()
+	out.command, _ = v.fsm.applied()
+	out.commandSum = v.sumOf(out.command)
 	if len(servers) > 0 && (index >= out.configIndex || out.role == roleLeader) {
 		out.servers, out.configIndex = servers, index
 	}

@@ -94,7 +94,7 @@ func (s *Store) leads(asked identity) *server {
 	if v == nil || asked.known() && asked != v.registry || s.conflict() != nil {
 		return nil
 	}
-	if leader, ok := v.leader(); !ok || leader != s.cfg.Self || v.fsm.empty() {
+	if leader, ok := v.leader(); !ok || leader != s.cfg.Self || v.fsm.empty() || !v.mayDecide() {
 		return nil
 	}
 	return v

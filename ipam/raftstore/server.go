@@ -3,9 +3,11 @@ package raftstore
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -35,6 +37,7 @@ type server struct {
 	stop     chan struct{} // closed by Store.stopServer; ends lead
 	leading  chan struct{} // closed when lead has ended
 	hasten   chan struct{} // the leader's next round is due now
+	checked  atomic.Bool   // the leader has asked its servers whether they have been told more than it knows
 }
 
 // raftConfig returns raft's configuration for this node.
@@ -69,7 +72,7 @@ func (s *Store) startServer(m memo, fresh bool) (*server, error) {
 	v := &server{id: serverID{s.cfg.Self, m.Incarnation}, registry: m.Registry, fsm: newFSM(), started: time.Now(),
 		stop: make(chan struct{}), leading: make(chan struct{}), hasten: make(chan struct{}, 1)}
 	v.layer = newLayer(s.cfg.Streams, m.Registry, v.id)
-	v.guard = &guard{stores: opened, cut: func(cause error) {
+	v.guard = &guard{stores: opened, decided: func() uint64 { index, _ := v.fsm.applied(); return index }, cut: func(cause error) {
 		v.layer.Close()
 		s.serverFailed(v, cause)
 	}}
@@ -158,6 +161,39 @@ func (v *server) configuration() (servers []member, index uint64, committed bool
 		}
 	}
 	return servers, future.Index(), future.Index() <= v.raft.CommitIndex()
+}
+
+// sumOf returns the checksum of the entry index of the log, 0 if it is not there.
+func (v *server) sumOf(index uint64) uint32 {
+	var e raft.Log
+	if index == 0 || v.guard.GetLog(index, &e) != nil {
+		return 0
+	}
+	return binary.BigEndian.Uint32(e.Extensions)
+}
+
+// mayDecide reports whether v, which leads, may decide. An only voter leads at once when it starts. If its disk was set back it knows
+// nothing of that, but its copies do: it asks them first, those that answer.
+func (v *server) mayDecide() bool {
+	if v.checked.Load() {
+		return true
+	}
+	servers, _, _ := v.configuration()
+	return len(servers) == 1 || !v.alone(servers)
+}
+
+// setBack reports whether v, which leads, lacks a command that was decided, as another server's standing proves: no leader of a
+// later term lacks one, unless it was set back to an older state. It then may have another one at its place, and even in the same
+// term, as it counts terms anew; but not with the same time in it.
+func (v *server) setBack(theirs standing) bool {
+	if theirs.registry != v.registry || v.raft.State() != raft.Leader || theirs.term > v.raft.CurrentTerm() {
+		return false // it may be led by another one by now
+	}
+	if theirs.applied > v.raft.LastIndex() {
+		return true
+	}
+	ours := v.sumOf(theirs.command)
+	return ours != 0 && theirs.commandSum != 0 && ours != theirs.commandSum
 }
 
 // leader returns the node that leads, as far as raft knows.

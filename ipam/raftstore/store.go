@@ -291,6 +291,9 @@ func (s *Store) obey(r identity) {
 		s.failed(fmt.Errorf("following generation %d: %w", r.Generation, err))
 		return
 	}
+	s.mu.Lock()
+	s.failure = nil
+	s.mu.Unlock()
 	s.log.Warn("the block store was recovered elsewhere, following it", "generation", r.Generation)
 }
 
