@@ -77,7 +77,7 @@ func (d *daemon) Release(_ context.Context, r api.ReleaseRequest) (bool, error) 
 
 func (d *daemon) Recover(_ context.Context, name string) (api.Recovered, error) {
 	d.requests = append(d.requests, name)
-	return api.Recovered{Generation: 2, Lost: []string{"db-1", "db-2"}}, nil
+	return api.Recovered{Generation: 2, Lost: []string{"db-1", "db-2"}, Until: now(), Waiting: []string{"web-2"}}, nil
 }
 
 func (d *daemon) Adopt(_ context.Context, name string) (api.Adopted, error) {
@@ -107,7 +107,9 @@ func TestIPAMChanges(t *testing.T) {
 		{"ipam reserve 10.77.0.0-10.77.0.15 home", api.ReserveRequest{Network: "home", Addresses: part}, "reserved 10.77.0.0/28 in home\n"},
 		{"ipam release 10.77.0.0/28", api.ReleaseRequest{Network: "home", Addresses: part}, "released 10.77.0.0/28 in home\n"},
 		{"ipam release 10.77.0.9 home", api.ReleaseRequest{Network: "home", Addresses: single}, "10.77.0.9 is not reserved in home\n"},
-		{"ipam recover home", "home", "home: this host keeps the registry now, generation 2; voters given up: db-1 db-2\n"},
+		{"ipam recover home", "home", "home: this host keeps the registry now, generation 2; voters given up: db-1 db-2\n" +
+			"  no new blocks before " + now().Local().Format(time.DateTime) + "; hosts go on leasing from those that they have\n" +
+			"  and not before these are heard, or removed (meshctl node remove): web-2\n"},
 		{"ipam adopt home", "home", "home: this host has joined registry aa of db-1\n  web/eth0 lost 10.77.0.9; attach it again\n"},
 		{"node remove db-1 --force", api.RemoveNodeRequest{Network: "home", Node: "db-1", Force: true}, "removed db-1 from home: 1 block to be free in 59m"},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,8 @@ func recoverCommand(c *cli) *cobra.Command {
 
   It is safe: the registry begins a new generation, and every other host has to say which blocks it uses before it gets
   new ones, so what this copy has missed is learned, and nobody gets an address that another holds. A voter that comes
-  back after all finds that it was given up, and becomes a client. It is refused while a majority answers.
+  back after all finds that it was given up, and becomes a client. It is refused while a majority answers. It says until
+  when, and for whom, new blocks have to wait: an hour at least, for hosts of which this copy never heard.
 
 ` + footer,
 		Example: `  meshctl ipam recover home`,
@@ -36,9 +38,14 @@ func recoverCommand(c *cli) *cobra.Command {
 			if len(r.Lost) > 0 {
 				lost = strings.Join(r.Lost, " ")
 			}
-			_, err = fmt.Fprintf(c.stdout, "%s: this host keeps the registry now, generation %d; voters given up: %s\n",
-				args[0], r.Generation, printable(lost))
-			return err
+			fmt.Fprintf(c.stdout, "%s: this host keeps the registry now, generation %d; voters given up: %s\n", args[0], r.Generation, printable(lost))
+			if !r.Until.IsZero() {
+				fmt.Fprintf(c.stdout, "  no new blocks before %s; hosts go on leasing from those that they have\n", r.Until.Local().Format(time.DateTime))
+			}
+			if len(r.Waiting) > 0 {
+				fmt.Fprintf(c.stdout, "  and not before these are heard, or removed (meshctl node remove): %s\n", printable(strings.Join(r.Waiting, " ")))
+			}
+			return nil
 		},
 	}
 }

@@ -344,7 +344,22 @@ func (d *daemon) Recover(ctx context.Context, name string) (api.Recovered, error
 	}
 	err = manager.Refresh(ctx)
 	recovered.Generation = manager.Report().Generation
+	if state, verr := blocks.View(ctx); verr == nil {
+		recovered.Until, recovered.Waiting = state.SettledAt, waitedFor(state)
+	}
 	return recovered, err
+}
+
+// waitedFor returns the names of the hosts that a registry which was recovered has not heard.
+func waitedFor(s registry.State) []string {
+	var names []string
+	for id, n := range s.Nodes {
+		if s.Recovering && !n.Removed && n.Generation < s.Generation {
+			names = append(names, nodeName(s, id))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // recoverRestored begins a new generation of a registry in etcd, which was put back to a backup: before anything new is given

@@ -31,6 +31,9 @@ func Load(r Reader) (State, error) {
 		Blocks:     make(map[netip.Prefix]Block),
 		Claims:     make(map[netip.Addr]Claim),
 	}
+	if s.Recovering {
+		s.SettledAt = l.until(l.reg.recovered + l.reg.timing.Grace)
+	}
 	l.loadNodes(&s)
 	if l.fault == nil {
 		l.loadBlocks(&s)

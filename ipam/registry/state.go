@@ -12,6 +12,7 @@ type State struct {
 	Creator    NodeID
 	Generation uint64
 	Recovering bool      // after a recovery, until the nodes have refreshed
+	SettledAt  time.Time // with Recovering: the earliest time at which something new is given out again
 	Time       time.Time // of the last command that changed something
 	Timing     Timing
 	Pools      []Pool

@@ -431,7 +431,7 @@ func TestJSON(t *testing.T) {
 		{IPAMCheck{}.filled(), `{"network":"","pools":0,"nodes":0,"blocks":0,"leases":0,"violations":[],"skipped":[]}`},
 		{Reservation{Addresses: token.RangeOf(part)}, `{"addresses":"10.77.1.0/28"}`},
 		{Violation{"r", "t"}, `{"rule":"r","text":"t"}`},
-		{Recovered{}.filled(), `{"generation":0,"lost":[]}`},
+		{Recovered{}.filled(), `{"generation":0,"lost":[],"waiting":[]}`},
 		{Adopted{}.filled(), `{"adopted":false,"registry":"","creator":"","lost":[]}`},
 		{Removed{}, `{"name":"","id":"","blocks":0}`},
 		{Lease{}.filled(), `{"network":"","container":"","ifname":"","mac":"00:00:00:00:00:00","addresses":[],"node":"","node_id":"","state":"","local":false}`},

@@ -61,7 +61,7 @@ func (c IPAMCheck) filled() IPAMCheck {
 }
 
 func (r Recovered) filled() Recovered {
-	r.Lost = list(r.Lost)
+	r.Lost, r.Waiting = list(r.Lost), list(r.Waiting)
 	return r
 }
 

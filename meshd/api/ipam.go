@@ -152,6 +152,9 @@ type Released struct {
 type Recovered struct {
 	Generation uint64   `json:"generation"` // of the registry from now on
 	Lost       []string `json:"lost"`       // names of the voters that were given up
+	// Until is when new blocks are given out again at the earliest, and Waiting names the hosts that have to be heard or removed before.
+	Until   time.Time `json:"until,omitzero"`
+	Waiting []string  `json:"waiting"`
 }
 
 // Adopted answers POST …/ipam/adopt.

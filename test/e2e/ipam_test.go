@@ -469,7 +469,7 @@ func TestRecover(t *testing.T) {
 	b.Meshd().Kill9()
 	c.Meshd().Kill9()
 	fill(t, a, "c")
-	a.Output("meshctl", "ipam", "recover", "mesh")
+	wantLine(t, "recover", a.Output("meshctl", "ipam", "recover", "mesh"), "no new blocks before", " b c")
 	if got := blocks(a).Generation; got < 2 {
 		t.Errorf("generation after the recovery = %d, want at least 2", got)
 	}
