@@ -29,37 +29,12 @@ func (d *daemon) blockStore(s settings) func(*node.Streams) (ipam.BlockStore, er
 	return func(streams *node.Streams) (ipam.BlockStore, error) {
 		blocks, err := open(streams)
 		if err != nil && !s.Pending {
-			d.log.Error("the registry of IPv4 blocks cannot be opened; meshd goes on without until it is restarted",
-				"network", s.Name, "err", err)
-			return brokenStore{engine: s.IPAM.Engine(), why: err}, nil
+			d.log.Error("the registry of IPv4 blocks cannot be opened; trying again", "network", s.Name, "every", retryInterval, "err", err)
+			return openLater(s.IPAM.Engine(), err, retryInterval, func() (ipam.BlockStore, error) { return open(streams) }), nil
 		}
 		return blocks, err
 	}
 }
-
-// brokenStore is a block store that could not be opened.
-type brokenStore struct {
-	engine string
-	why    error
-}
-
-// Do implements ipam.BlockStore.
-func (b brokenStore) Do(context.Context, registry.Command) (registry.Result, error) {
-	return registry.Result{}, fmt.Errorf("%w: %w", ipam.ErrNoStore, b.why)
-}
-
-// View implements ipam.BlockStore.
-func (b brokenStore) View(context.Context) (registry.State, error) {
-	return registry.State{}, fmt.Errorf("%w: %w", ipam.ErrNoStore, b.why)
-}
-
-// Status implements ipam.BlockStore.
-func (b brokenStore) Status() ipam.StoreStatus {
-	return ipam.StoreStatus{Engine: b.engine, Role: ipam.RoleClient, Err: b.why}
-}
-
-// Close implements ipam.BlockStore.
-func (b brokenStore) Close() error { return nil }
 
 // openBlocks returns what opens the engine.
 func (d *daemon) openBlocks(s settings) func(*node.Streams) (ipam.BlockStore, error) {

@@ -38,6 +38,11 @@ func (d *daemon) ipv4(name string) (settings, *node.Node, *ipam.Manager, ipam.Bl
 	if manager == nil {
 		return s, n, nil, nil, api.Errorf(api.Invalid, "network %s has no IPv4", s.Name)
 	}
+	if later, ok := blocks.(*laterStore); ok {
+		if opened, err := later.opened(); err == nil {
+			blocks = opened
+		}
+	}
 	return s, n, manager, blocks, nil
 }
 
