@@ -14,7 +14,7 @@ PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
 
-.PHONY: build install deps demo test unit sim model e2e bench fuzz lint clean help
+.PHONY: build install deps demo test unit sim model e2e bench microbench fuzz lint clean help
 
 build: ## compile the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
@@ -53,7 +53,10 @@ model: ## a million random schedules of the IPv4 leases; one alone: go test ./ip
 e2e: ## tests of the programs on simulated hosts, with real LXC and CNI; needs root
 	$(AS_ROOT) go test -count=1 -timeout 15m -parallel 4 ./test/e2e/...
 
-bench: ## all benchmarks
+bench: build ## meshnet beside its peers, into docs/benchmarks.md; needs root; BENCH='-short' for a run of minutes
+	$(AS_ROOT) go run ./test/bench -bin bin $(BENCH)
+
+microbench: ## benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem $(UNIT)
 
 fuzz: ## every fuzz target for FUZZTIME (default 30s)

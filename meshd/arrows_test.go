@@ -41,6 +41,7 @@ var arrows = map[string]struct {
 	"meshnet/plugins/internal/netdev":    {[]string{}, "network devices know no daemon"},
 	"meshnet/plugins/internal/meshdtest": {[]string{"meshd/api"}, "a meshd for the tests of plugins is no more than its API"},
 	"meshnet/test/netsim":                {[]string{"meshd/offload", "meshd/wire"}, "the simulated edges know what the real ones know"},
+	"meshnet/test/bench":                 {[]string{"test/e2e/lab"}, "what is measured is what users run"},
 	"meshnet/test/e2e":                   {[]string{"test/e2e/lab", "meshd/api", "meshd/wire", "meshd/token"}, "end to end means from outside"},
 	"meshnet/test/e2e/demo":              {[]string{"test/e2e/lab", "meshd/api"}, "end to end means from outside"},
 	"meshnet/test/e2e/lab":               {[]string{"meshd/api"}, "end to end means from outside"},

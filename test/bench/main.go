@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"meshnet/test/e2e/lab"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		if run, ok := inside[os.Args[1]]; ok {
+			exit(run(os.Args[1:], os.Stdout))
+		}
+	}
+	o, err := parseOptions(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once; the hosts go with this process
+	exit(bench(ctx, o))
+}
+
+// exit ends the program with what came of it.
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// options are what the command line says.
+type options struct {
+	peers      string
+	conditions []condition
+	rounds     int
+	length     time.Duration // of one measurement
+	adds       int           // ADDs of each plugin; 0: none
+	bin        string
+	builds     []binary
+	extra      []binary
+	cache      string
+	install    bool
+	docs       string // directory; empty: only print
+}
+
+func parseOptions(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.peers, "peers", strings.Join(peerNames(), ","), "what to measure; ratios are to the first")
+	names := f.String("conditions", conditionNames(conditions), "under which conditions, or none")
+	short := f.Bool("short", false, "a run of a few minutes: one round of 1 s, mtu1500, loss1 and delay20, unless said otherwise")
+	f.IntVar(&o.rounds, "rounds", 5, "how often to measure each; the tables have medians")
+	length := f.Float64("seconds", 3, "how long one measurement takes")
+	f.IntVar(&o.adds, "adds", 100, "how many ADDs of each CNI plugin to time, or 0")
+	f.StringVar(&o.bin, "bin", "bin", "directory with meshnet's programs; what is missing is built into it")
+	builds := f.String("meshnet", "", "builds of meshnet to compare: NAME=DIR,NAME=DIR")
+	f.StringVar(&o.cache, "cache", defaultCache(), "directory for peers that are built")
+	f.BoolVar(&o.install, "install", true, "install Debian packages that are missing")
+	f.StringVar(&o.docs, "docs", "docs", "directory of benchmarks.md and benchmarks.svg; empty: write neither")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if *short {
+		said := make(map[string]bool)
+		f.Visit(func(f *flag.Flag) { said[f.Name] = true })
+		shorten(&o, said, names, length)
+	}
+	if o.rounds < 1 || *length <= 0 {
+		return o, errors.New("-rounds and -seconds have to be positive")
+	}
+	o.length = time.Duration(*length * float64(time.Second))
+	var err error
+	if *names != "none" {
+		if o.conditions, err = chooseConditions(*names); err != nil {
+			return o, err
+		}
+	}
+	if o.builds, err = parseBinaries(*builds); err != nil {
+		return o, fmt.Errorf("-meshnet: %w", err)
+	}
+	if o.extra, err = parseBinaries(os.Getenv("MESHNET_BENCH_PEERS")); err != nil {
+		return o, fmt.Errorf("MESHNET_BENCH_PEERS: %w", err)
+	}
+	o.bin, err = filepath.Abs(o.bin)
+	return o, err
+}
+
+// shorten sets what -short means for the flags that were not said.
+func shorten(o *options, said map[string]bool, names *string, length *float64) {
+	if !said["rounds"] {
+		o.rounds = 1
+	}
+	if !said["seconds"] {
+		*length = 1
+	}
+	if !said["conditions"] {
+		*names = "mtu1500,loss1,delay20"
+	}
+	if !said["adds"] {
+		o.adds = 25
+	}
+}
+
+func defaultCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "meshnet-bench")
+}
+
+// bench is a whole run.
+func bench(ctx context.Context, o options) error {
+	if os.Geteuid() != 0 {
+		return errors.New("simulated hosts are network namespaces, so this needs root")
+	}
+	if err := lab.Build(o.bin); err != nil {
+		return err
+	}
+	w := &workshop{bin: o.bin, cache: o.cache, apt: o.install}
+	for program, pkg := range tools {
+		if _, err := w.debian(program, pkg); err != nil {
+			return err
+		}
+	}
+	peers, err := gather(w, o.peers, o.builds, o.extra)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	r := newResults(o.conditions, peers)
+	r.run(ctx, o)
+	r.print()
+	if ctx.Err() != nil {
+		return errors.New("interrupted: nothing was written")
+	}
+	fmt.Printf("took %v\n", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// inside is what the program does when it has started itself in a container or on a host.
+var inside = map[string]func(args []string, out *os.File) error{
+	udpSend:    func(args []string, out *os.File) error { return runUDP(args, out) },
+	udpReceive: func(args []string, out *os.File) error { return runUDP(args, out) },
+}
