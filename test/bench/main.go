@@ -149,10 +149,38 @@ func bench(ctx context.Context, o options) error {
 	r := newResults(o.conditions, peers)
 	r.run(ctx, o)
 	r.print()
+	var adds *addResults
+	if o.adds > 0 && ctx.Err() == nil {
+		adds = measureAdds(ctx, w, o)
+		fmt.Printf("\n%s", adds.table())
+	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted: nothing was written")
 	}
+	if err := publish(o, r, adds); err != nil {
+		return err
+	}
 	fmt.Printf("took %v\n", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// publish writes what was measured into the documents, and leaves alone what was not.
+func publish(o options, r *results, adds *addResults) error {
+	if o.docs == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.docs, 0o755); err != nil {
+		return err
+	}
+	now := time.Now()
+	if len(r.conditions) > 0 {
+		if err := r.write(o, now); err != nil {
+			return err
+		}
+	}
+	if adds != nil {
+		return writeSection(filepath.Join(o.docs, "benchmarks.md"), addSection, adds.report(machineText(now)))
+	}
 	return nil
 }
 
@@ -160,4 +188,5 @@ func bench(ctx context.Context, o options) error {
 var inside = map[string]func(args []string, out *os.File) error{
 	udpSend:    func(args []string, out *os.File) error { return runUDP(args, out) },
 	udpReceive: func(args []string, out *os.File) error { return runUDP(args, out) },
+	addLoop:    func(args []string, out *os.File) error { return runAddLoop(args, out) },
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // results is what a run has measured so far.
@@ -33,11 +34,12 @@ func (r *results) add(c condition, p peer, m metric, s sample) {
 	r.samples[k] = append(r.samples[k], s)
 }
 
-// fail notes why a peer has no number, or not all, under a condition. The first reason stays.
+// fail notes why a peer has no number, or not all, under a condition: the first line of the error, as what follows is
+// logs. The first reason stays.
 func (r *results) fail(c condition, p peer, err error) {
 	k := cell{condition: c.Name, peer: p.Name}
 	if _, ok := r.failures[k]; !ok {
-		r.failures[k] = err.Error()
+		r.failures[k], _, _ = strings.Cut(err.Error(), "\n")
 	}
 }
 

@@ -172,12 +172,22 @@ func (s *site) joined() {
 	for _, size := range []int{56, s.cond.MTU - 28} {
 		var last lab.Result
 		s.hosts[0].Within(20*time.Second, fmt.Sprintf("a ping of %d bytes comes back", size), func() bool {
-			if s.ctx.Err() != nil {
-				s.tb.Fatalf("interrupted")
-			}
+			s.alive()
 			last = s.boxes[0].Try("ping", "-c", "1", "-W", "1", "-M", "do", "-s", strconv.Itoa(size), s.addrs[1].String())
 			return last.Code == 0
 		}, func() string { return lastLines(last.Stdout+last.Stderr, 3) })
+	}
+}
+
+// alive ends the measurement if the run was interrupted or a daemon has ended.
+func (s *site) alive() {
+	if s.ctx.Err() != nil {
+		s.tb.Fatalf("interrupted")
+	}
+	for _, d := range s.daemons {
+		if d.Ended(0) {
+			s.tb.Fatalf("a daemon has ended: %s", lastLines(d.Out.String()+d.Err.String(), 1))
+		}
 	}
 }
 

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// machineText describes what was measured on and when.
+func machineText(now time.Time) string {
+	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
+	model := "unknown CPU"
+	if err == nil {
+		model = cpuModel(string(cpuinfo))
+	}
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s", model, runtime.NumCPU(), kernelVersion(), runtime.Version(), now.Format(time.DateOnly))
+}
+
+// cpuModel returns the name in the text of /proc/cpuinfo; not every architecture tells one.
+func cpuModel(cpuinfo string) string {
+	for line := range strings.Lines(cpuinfo) {
+		key, value, ok := strings.Cut(line, ":")
+		if ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH + " CPU"
+}
