@@ -43,7 +43,7 @@ func lookup(program string) (string, error) {
 // module builds commands of a Go module with `go install` and returns the directory they are in. The versions are
 // tried in order: the newest may want a newer Go, or a module that the proxy does not have.
 func (w *workshop) module(module string, packages []string, versions ...string) (dir, version string, err error) {
-	var why []error
+	var why []string
 	for _, v := range versions {
 		dir := filepath.Join(w.cache, filepath.Base(module)+"@"+v)
 		if v != "latest" && haveAll(dir, packages) {
@@ -61,9 +61,9 @@ func (w *workshop) module(module string, packages []string, versions ...string) 
 		if err == nil {
 			return dir, buildVersion(filepath.Join(dir, filepath.Base(module+packages[0])), v), nil
 		}
-		why = append(why, fmt.Errorf("go install %s@%s: %s", module, v, lastLines(string(out), 2)))
+		why = append(why, fmt.Sprintf("go install %s@%s: %s", module, v, lastLines(string(out), 2)))
 	}
-	return "", "", errors.Join(why...)
+	return "", "", errors.New(strings.Join(why, "; "))
 }
 
 func haveAll(dir string, packages []string) bool {

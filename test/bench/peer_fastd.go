@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -23,23 +22,22 @@ func connectFastd(s *site, program string) {
 		public[i] = strings.TrimSpace(h.Output(program, "--config", "/run/fastd.conf", "--show-key", "--machine-readable"))
 	}
 	for i, h := range s.hosts {
-		h.Write("/run/fastd.conf", fastdConfig(secrets[i], public[1-i], underlay[i], underlay[1-i], s.cond.MTU))
+		h.Write("/run/fastd.conf", fastdConfig(i, secrets[i], public[1-i], s.cond.MTU))
 		s.awaitLink(i, s.daemon(i, program, "--config", "/run/fastd.conf"), "fd0")
 	}
 	s.bridged("fd0")
 }
 
-// fastdConfig returns the configuration of a host.
-func fastdConfig(secret, other string, bind, remote netip.Addr, mtu int) string {
+// fastdConfig returns the configuration of a host. Only b knows where the other is: if both begin at the same moment and
+// the path has a delay, each settles on another session, and nothing passes for a minute.
+func fastdConfig(host int, secret, other string, mtu int) string {
+	remote := [2]string{"", fmt.Sprintf("remote %v:10000; ", underlay[0])}[host]
 	return fmt.Sprintf(`interface "fd0";
 mode tap;
 method "salsa2012+umac";
 bind %v:10000;
 secret "%s";
 mtu %d;
-peer "other" {
-	remote %v:10000;
-	key "%s";
-}
-`, bind, secret, mtu, remote, other)
+peer "other" { %skey "%s"; }
+`, underlay[host], secret, mtu, remote, other)
 }
