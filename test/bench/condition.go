@@ -43,11 +43,11 @@ var (
 // conditions are all that a full run goes through.
 var conditions = []condition{
 	{Name: "mtu1400", Text: "containers' MTU 1400 on an underlay of 1500, where no peer has to fragment", MTU: 1400, UnderlayMTU: 1500, Metrics: everything},
-	{Name: "mtu1500", Text: "containers' MTU 1500, the default of every container runtime, on an underlay of 1500", MTU: 1500, UnderlayMTU: 1500, Metrics: everything},
+	{Name: "mtu1500", Text: "containers' MTU 1500, the default of every container runtime, on an underlay of 1500; tunnels of layer 3 have what fits it", MTU: 1500, UnderlayMTU: 1500, Metrics: everything},
 	{Name: "mtu8900", Text: "containers' MTU 8900 on an underlay of 9000", MTU: 8900, UnderlayMTU: 9000, Metrics: everything},
 	{Name: "loss0.1", Text: "0.1 % of the datagrams are lost, each way; MTU 1400 on 1500", MTU: 1400, UnderlayMTU: 1500, Loss: 0.1, Metrics: impaired},
 	{Name: "loss1", Text: "1 % of the datagrams are lost, each way; MTU 1400 on 1500", MTU: 1400, UnderlayMTU: 1500, Loss: 1, Metrics: impaired},
-	{Name: "delay20", Text: "20 ms of delay, each way; MTU 1400 on 1500", MTU: 1400, UnderlayMTU: 1500, Delay: 20 * time.Millisecond, Metrics: impaired},
+	{Name: "delay20", Text: "20 ms of delay, each way, and TCP has to find its pace from nothing; MTU 1400 on 1500", MTU: 1400, UnderlayMTU: 1500, Delay: 20 * time.Millisecond, Metrics: impaired},
 }
 
 // chooseConditions returns those that a comma-separated list names, in the list's order.

@@ -145,7 +145,7 @@ func bench(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	began, load := time.Now(), loadAverage()
 	r := newResults(o.conditions, peers)
 	r.run(ctx, o)
 	r.print()
@@ -157,7 +157,7 @@ func bench(ctx context.Context, o options) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted: nothing was written")
 	}
-	if err := publish(o, r, adds); err != nil {
+	if err := publish(o, r, adds, machineText(began, load)); err != nil {
 		return err
 	}
 	fmt.Printf("took %v\n", time.Since(began).Round(time.Second))
@@ -165,21 +165,20 @@ func bench(ctx context.Context, o options) error {
 }
 
 // publish writes what was measured into the documents, and leaves alone what was not.
-func publish(o options, r *results, adds *addResults) error {
+func publish(o options, r *results, adds *addResults, machine string) error {
 	if o.docs == "" {
 		return nil
 	}
 	if err := os.MkdirAll(o.docs, 0o755); err != nil {
 		return err
 	}
-	now := time.Now()
 	if len(r.conditions) > 0 {
-		if err := r.write(o, now); err != nil {
+		if err := r.write(o, machine); err != nil {
 			return err
 		}
 	}
 	if adds != nil {
-		return writeSection(filepath.Join(o.docs, "benchmarks.md"), addSection, adds.report(machineText(now)))
+		return writeSection(filepath.Join(o.docs, "benchmarks.md"), addSection, adds.report(machine))
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func connectN2N(s *site, edge string) {
 	for i := range s.hosts {
 		s.awaitLink(i, s.daemon(i, append([]string{edge}, n2nArgs(i, s.cond.MTU)...)...), "n2n0")
 	}
-	s.routed("n2n0", tunnel)
+	s.routed("n2n0", s.cond.MTU, tunnel)
 }
 
 // n2nArgs returns the command line of a host's edge.

@@ -39,6 +39,9 @@ func nebulaOf(name, program, cert string) peer {
 	return p
 }
 
+// nebulaOverhead is IPv4 and UDP, Nebula's header, and the tag of AES-GCM. Its default, 1300 on any underlay, leaves more.
+const nebulaOverhead = 20 + 8 + 16 + 16
+
 // nebulaDir is where each host has its certificates and configuration.
 const nebulaDir = "/run/nebula"
 
@@ -53,12 +56,12 @@ func connectNebula(s *site, program, cert string) {
 		for from, to := range map[string]string{nebulaDir + "/ca.crt": "ca.crt", own + ".crt": "host.crt", own + ".key": "host.key"} {
 			h.Write(nebulaDir+"/"+to, a.Output("cat", from)+"\n")
 		}
-		h.Write(nebulaDir+"/config.yml", nebulaConfig(i, s.cond.MTU))
+		h.Write(nebulaDir+"/config.yml", nebulaConfig(i, s.tunnelMTU(nebulaOverhead)))
 	}
 	for i := range s.hosts {
 		s.awaitLink(i, s.daemon(i, program, "-config", nebulaDir+"/config.yml"), "nebula1")
 	}
-	s.routed("nebula1", [2]netip.Addr{})
+	s.routed("nebula1", s.tunnelMTU(nebulaOverhead), [2]netip.Addr{})
 }
 
 // nebulaConfig returns the config.yml of a host.

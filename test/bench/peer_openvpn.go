@@ -57,7 +57,6 @@ key DIR/key.pem
 peer-fingerprint PRINT
 data-ciphers AES-256-GCM
 tun-mtu MTU
-mssfix 0
 keepalive 10 60
 verb 2
 `)

@@ -22,6 +22,9 @@ func wireguardPeer(w *workshop) peer {
 	return p
 }
 
+// wireguardOverhead is what wg-quick leaves for WireGuard on an underlay, be it of IPv4 or IPv6: 1420 of 1500 remain.
+const wireguardOverhead = 80
+
 func connectWireguard(s *site, program string) {
 	var keys [2]*ecdh.PrivateKey
 	for i := range keys {
@@ -46,7 +49,7 @@ func connectWireguard(s *site, program string) {
 		conn.Close()
 		s.must(err)
 	}
-	s.routed("wg0", [2]netip.Addr{})
+	s.routed("wg0", s.tunnelMTU(wireguardOverhead), [2]netip.Addr{})
 }
 
 // wireguardConfig returns the set operation of the cross-platform interface (wireguard.com/xplatform) for one peer.

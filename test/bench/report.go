@@ -5,15 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // write puts the results into benchmarks.md and benchmarks.svg.
-func (r *results) write(o options, now time.Time) error {
+func (r *results) write(o options, machine string) error {
 	if err := os.WriteFile(filepath.Join(o.docs, "benchmarks.svg"), []byte(r.plot()), 0o644); err != nil {
 		return err
 	}
-	return writeSection(filepath.Join(o.docs, "benchmarks.md"), benchSection, r.report(o, machineText(now)))
+	return writeSection(filepath.Join(o.docs, "benchmarks.md"), benchSection, r.report(o, machine))
 }
 
 // report returns the section with everything that was measured.

@@ -138,13 +138,17 @@ func (s *site) linkMTU(link string) int {
 	return s.cond.MTU
 }
 
+// tunnelMTU is the MTU of a peer of layer 3 that adds overhead bytes to a packet: as its documentation wants it, what
+// fits the underlay. Routers tell containers with a larger MTU by ICMP.
+func (s *site) tunnelMTU(overhead int) int { return min(s.cond.MTU, s.cond.UnderlayMTU-overhead) }
+
 // routed plugs the containers into a br0 that is their router, with link as the way to the other's subnet: the peer
-// carries packets. via is the other host's address in the peer's own subnet, or invalid.
-func (s *site) routed(link string, via [2]netip.Addr) {
+// carries packets, of mtu bytes. via is the other host's address in the peer's own subnet, or invalid.
+func (s *site) routed(link string, mtu int, via [2]netip.Addr) {
 	for i, h := range s.hosts {
 		router := netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 254})
 		h.Output("ip", "addr", "add", router.String()+"/24", "dev", "br0")
-		h.Output("ip", "link", "set", link, "mtu", strconv.Itoa(s.cond.MTU), "up")
+		h.Output("ip", "link", "set", link, "mtu", strconv.Itoa(mtu), "up")
 		route := []string{"ip", "route", "replace", subnet(1 - i).String(), "dev", link}
 		if via[1-i].IsValid() {
 			route = append(route, "via", via[1-i].String())
@@ -170,13 +174,14 @@ func (s *site) plug(i int, addr netip.Addr, bits int) {
 	s.addrs[i] = addr
 }
 
-// joined waits until the containers reach each other, with packets as large as the MTU allows, too.
+// joined waits until the containers reach each other, with packets as large as the MTU allows, too. Whoever cannot carry
+// those may fragment them; TCP never sends any, being told by ICMP.
 func (s *site) joined() {
 	for _, size := range []int{56, s.cond.MTU - 28} {
 		var last lab.Result
 		s.hosts[0].Within(20*time.Second, fmt.Sprintf("a ping of %d bytes comes back", size), func() bool {
 			s.alive()
-			last = s.boxes[0].Try("ping", "-c", "1", "-W", "1", "-M", "do", "-s", strconv.Itoa(size), s.addrs[1].String())
+			last = s.boxes[0].Try("ping", "-c", "1", "-W", "1", "-M", "dont", "-s", strconv.Itoa(size), s.addrs[1].String())
 			return last.Code == 0
 		}, func() string { return lastLines(last.Stdout+last.Stderr, 3) })
 	}
