@@ -22,10 +22,15 @@ func (w *workshop) debian(program, pkg string) (string, error) {
 		return "", fmt.Errorf("%s is not installed: apt-get install %s, or run with -install", program, pkg)
 	}
 	fmt.Fprintf(os.Stderr, "installing the Debian package %s\n", pkg)
-	cmd := exec.Command("apt-get", "install", "-y", "--no-install-recommends", pkg)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("apt-get install %s: %w: %s (is `apt-get update` due?)", pkg, err, lastLines(string(out), 2))
+	install := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", pkg}
+	err := output(install...)
+	if err != nil { // the lists may be old, or none
+		if err = output("apt-get", "update"); err == nil {
+			err = output(install...)
+		}
+	}
+	if err != nil {
+		return "", err
 	}
 	return lookup(program)
 }
@@ -46,7 +51,7 @@ func (w *workshop) module(module string, packages []string, versions ...string) 
 	var why []string
 	for _, v := range versions {
 		dir := filepath.Join(w.cache, filepath.Base(module)+"@"+v)
-		if v != "latest" && haveAll(dir, packages) {
+		if v != "latest" && haveAll(dir, module, packages) {
 			return dir, v, nil
 		}
 		args := []string{"install"}
@@ -58,7 +63,7 @@ func (w *workshop) module(module string, packages []string, versions ...string) 
 		cmd.Dir = "/" // no module's
 		cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 		out, err := cmd.CombinedOutput()
-		if err == nil {
+		if err == nil || haveAll(dir, module, packages) { // of an earlier run: the proxy may be out of reach
 			return dir, buildVersion(filepath.Join(dir, filepath.Base(module+packages[0])), v), nil
 		}
 		why = append(why, fmt.Sprintf("go install %s@%s: %s", module, v, lastLines(string(out), 2)))
@@ -66,9 +71,9 @@ func (w *workshop) module(module string, packages []string, versions ...string) 
 	return "", "", errors.New(strings.Join(why, "; "))
 }
 
-func haveAll(dir string, packages []string) bool {
+func haveAll(dir, module string, packages []string) bool {
 	for _, p := range packages {
-		if _, err := os.Stat(filepath.Join(dir, filepath.Base(p))); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, filepath.Base(module+p))); err != nil {
 			return false
 		}
 	}

@@ -20,13 +20,14 @@ const (
 // plot draws TCP of one stream as SVG: a panel for each condition, a bar for each peer.
 func (r *results) plot() string {
 	panel := plotTitle + len(r.peers)*(plotBar+plotGap)
-	height := 2*plotMargin + len(r.conditions)*panel
+	height := 3*plotMargin + len(r.conditions)*panel
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n",
 		plotWidth, height, plotWidth, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", plotWidth, height)
+	fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="bold">TCP, one stream, Gbit/s</text>`+"\n", plotMargin, plotMargin+8)
 	for i, c := range r.conditions {
-		r.panel(&b, c, plotMargin+i*panel)
+		r.panel(&b, c, 2*plotMargin+i*panel)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
@@ -35,7 +36,8 @@ func (r *results) plot() string {
 // panel draws a condition's bars from y downwards, to a scale of their own.
 func (r *results) panel(b *strings.Builder, c condition, y int) {
 	col := columns(c)[0] // TCP of one stream, everywhere
-	fmt.Fprintf(b, `<text x="%d" y="%d" font-weight="bold">%s</text>`+"\n", plotMargin, y+18, html.EscapeString(c.Name+": "+col.Title+"; "+c.Text))
+	text, _, _ := strings.Cut(c.Text, "; ")
+	fmt.Fprintf(b, `<text x="%d" y="%d"><tspan font-weight="bold">%s</tspan> %s</text>`+"\n", plotMargin, y+18, html.EscapeString(c.Name), html.EscapeString(text))
 	longest := 0.0
 	for _, p := range r.peers {
 		v, _ := r.value(c, p, col)
@@ -44,14 +46,14 @@ func (r *results) panel(b *strings.Builder, c condition, y int) {
 	for i, p := range r.peers {
 		top := y + plotTitle - 6 + i*(plotBar+plotGap)
 		v, ok := r.value(c, p, col)
-		text, width := "–", 0.0
+		value, width := "–", 0.0
 		if ok {
-			text = fmt.Sprintf(col.format, v)
+			value = fmt.Sprintf(col.format, v)
 			width = v / longest * (plotWidth - plotLabel - plotValue)
 		}
 		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, plotLabel-6, top+12, html.EscapeString(p.Name))
 		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`, plotLabel, top, width, plotBar, colour(p))
-		fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", plotLabel+width+5, top+12, text)
+		fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", plotLabel+width+5, top+12, value)
 	}
 }
 
