@@ -130,7 +130,9 @@ func addCell(d, reference time.Duration, isReference bool) string {
 
 // report returns the section of the document.
 func (r *addResults) report(machine string) string {
-	return fmt.Sprintf("### CNI ADD and DEL\n\nMachine: %s. %s of containernetworking/plugins %s takes turns with cni-meshnet on one host; the time is that of\n"+
-		"the plugin's process. The reference assigns IPv4 only, cni-meshnet IPv4 and IPv6. In parentheses: how many times the reference's.\n\n%s",
+	return fmt.Sprintf("### CNI ADD and DEL\n\nMachine: %s.\n"+
+		"%s of containernetworking/plugins %s takes turns with cni-meshnet on one host; the time is that of\n"+
+		"the plugin's process. The reference assigns IPv4 only, cni-meshnet IPv4 and IPv6. The first calls are among them: they make\n"+
+		"the bridge, and claim a block of addresses in the network. In parentheses: how many times the reference's.\n\n%s",
 		machine, "`bridge` with `host-local`", pluginsVersion, r.table())
 }

@@ -64,7 +64,7 @@ func parseOptions(args []string) (options, error) {
 	f.StringVar(&o.peers, "peers", strings.Join(peerNames(), ","), "what to measure; ratios are to the first")
 	names := f.String("conditions", conditionNames(conditions), "under which conditions, or none")
 	short := f.Bool("short", false, "a run of a few minutes: one round of 1 s, mtu1500, loss1 and delay20, unless said otherwise")
-	f.IntVar(&o.rounds, "rounds", 5, "how often to measure each; the tables have medians")
+	f.IntVar(&o.rounds, "rounds", 3, "how often to measure each; the tables have medians")
 	length := f.Float64("seconds", 3, "how long one measurement takes")
 	f.IntVar(&o.adds, "adds", 100, "how many ADDs of each CNI plugin to time, or 0")
 	f.StringVar(&o.bin, "bin", "bin", "directory with meshnet's programs; what is missing is built into it")

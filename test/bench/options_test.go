@@ -16,10 +16,10 @@ func TestParseOptions(t *testing.T) {
 		length     time.Duration
 		adds       int
 	}{
-		{"full", nil, "mtu1400,mtu1500,mtu8900,loss0.1,loss1,delay20", 5, 3 * time.Second, 100},
+		{"full", nil, "mtu1400,mtu1500,mtu8900,loss0.1,loss1,delay20", 3, 3 * time.Second, 100},
 		{"short", []string{"-short"}, "mtu1500,loss1,delay20", 1, time.Second, 25},
 		{"short, but", []string{"-short", "-rounds", "2", "-seconds", "0.5", "-conditions", "loss0.1", "-adds", "0"}, "loss0.1", 2, 500 * time.Millisecond, 0},
-		{"ADD alone", []string{"-conditions", "none"}, "", 5, 3 * time.Second, 100},
+		{"ADD alone", []string{"-conditions", "none"}, "", 3, 3 * time.Second, 100},
 	} {
 		o, err := parseOptions(c.args)
 		if err != nil {

@@ -18,8 +18,7 @@ func (r *results) write(o options, machine string) error {
 // report returns the section with everything that was measured.
 func (r *results) report(o options, machine string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Machine: %s. %s of %v for each number, the peers taking turns; medians. Both hosts, their peers\n"+
-		"and the measuring programs share these cores. In parentheses: how many times the number of %s.\n\n",
+	fmt.Fprintf(&b, "Machine: %s.\n%s of %v for each number, the peers taking turns; medians. In parentheses: how many times the number of %s.\n\n",
 		machine, rounds(o.rounds), o.length, r.peers[0].Name)
 	b.WriteString("![TCP, one stream](benchmarks.svg)\n")
 	for _, c := range r.conditions {
