@@ -411,3 +411,26 @@ func FuzzCutAndAssemble(f *testing.F) {
 		}
 	})
 }
+
+// Datagrams of one flow that wait behind each other go as one frame, and come out as they were.
+func TestDatagramsThatWaitGoAsOne(t *testing.T) {
+	x := newPair(t)
+	var packets, want [][]byte
+	for i := range 40 {
+		p := offload.Slice(make([]byte, 0, 2000), offloadtest.Packet{Dst: macB, Src: macA, Kind: offload.UDP, IPv6: true, Payload: 64, Size: 64, Seed: 3}.Make(), 0, 1)
+		p[len(p)-1] = byte(i)
+		packets = append(packets, p)
+		want = append(want, plainFrames(p)...)
+	}
+	x.a.out.batch(x.now, packets)
+	ds := x.a.under.take()
+	if len(ds) > 4 {
+		t.Errorf("datagrams of the underlay = %d, want at most 4 for %d of 64 bytes", len(ds), len(packets))
+	}
+	x.receive(t, ds...)
+	x.b.wantFrames(t, "datagrams", want...)
+	if n := len(x.b.tap.packets); n != 1 {
+		t.Errorf("packets written = %d, want 1", n)
+	}
+	x.a.wantCount(t, "outbound_frames", 40)
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"meshnet/meshd/offload"
 	"meshnet/meshd/wire"
 )
 
@@ -52,6 +53,7 @@ type outbound struct {
 	under Underlay
 	queue []wire.Datagram // sealed, to be sent
 	arena []byte          // what they are sealed into, one behind the other: a burst is one piece of memory
+	join  []byte          // memory for datagrams that go as one packet
 }
 
 func newOutbound(s *Switch, under Underlay) *outbound {
@@ -61,16 +63,22 @@ func newOutbound(s *Switch, under Underlay) *outbound {
 		under: under,
 		queue: make([]wire.Datagram, 0, writeBatch),
 		arena: make([]byte, 0, writeBatch*wire.MaxDatagram),
+		join:  make([]byte, 0, offload.MaxPacket+offload.TailLen),
 	}
 }
 
-// batch carries packets, which are not used after it returns.
+// batch carries packets, which are not used after it returns. Datagrams of one flow that wait behind each other go as one.
 func (o *outbound) batch(now time.Time, packets [][]byte) {
 	o.sw.shared.counters.outFrames.Add(uint64(len(packets)))
-	for _, p := range packets {
-		if why := o.packet(now, p); why != passes {
-			o.sw.drop(why)
+	for len(packets) > 0 {
+		p, n := offload.Join(o.join, packets)
+		if n == 1 {
+			p = packets[0]
 		}
+		if why := o.packet(now, p); why != passes {
+			o.sw.shared.counters.drop(why, n)
+		}
+		packets = packets[n:]
 	}
 	o.flush()
 }
