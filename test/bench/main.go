@@ -65,7 +65,7 @@ func parseOptions(args []string) (options, error) {
 	names := f.String("conditions", conditionNames(conditions), "under which conditions, or none")
 	short := f.Bool("short", false, "a run of a few minutes: one round of 1 s, mtu1500, loss1 and delay20, unless said otherwise")
 	f.IntVar(&o.rounds, "rounds", 3, "how often to measure each; the tables have medians")
-	length := f.Float64("seconds", 3, "how long one measurement takes")
+	length := f.Int("seconds", 3, "how long one measurement takes; iperf3 knows whole ones only")
 	f.IntVar(&o.adds, "adds", 100, "how many ADDs of each CNI plugin to time, or 0")
 	f.StringVar(&o.bin, "bin", "bin", "directory with meshnet's programs; what is missing is built into it")
 	builds := f.String("meshnet", "", "builds of meshnet to compare: NAME=DIR,NAME=DIR")
@@ -83,10 +83,10 @@ func parseOptions(args []string) (options, error) {
 		f.Visit(func(f *flag.Flag) { said[f.Name] = true })
 		shorten(&o, said, names, length)
 	}
-	if o.rounds < 1 || *length <= 0 {
+	if o.rounds < 1 || *length < 1 {
 		return o, errors.New("-rounds and -seconds have to be positive")
 	}
-	o.length = time.Duration(*length * float64(time.Second))
+	o.length = time.Duration(*length) * time.Second
 	var err error
 	if *names != "none" {
 		if o.conditions, err = chooseConditions(*names); err != nil {
@@ -104,7 +104,7 @@ func parseOptions(args []string) (options, error) {
 }
 
 // shorten sets what -short means for the flags that were not said.
-func shorten(o *options, said map[string]bool, names *string, length *float64) {
+func shorten(o *options, said map[string]bool, names *string, length *int) {
 	if !said["rounds"] {
 		o.rounds = 1
 	}

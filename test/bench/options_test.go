@@ -18,7 +18,7 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{"full", nil, "mtu1400,mtu1500,mtu8900,loss0.1,loss1,delay20", 3, 3 * time.Second, 100},
 		{"short", []string{"-short"}, "mtu1500,loss1,delay20", 1, time.Second, 25},
-		{"short, but", []string{"-short", "-rounds", "2", "-seconds", "0.5", "-conditions", "loss0.1", "-adds", "0"}, "loss0.1", 2, 500 * time.Millisecond, 0},
+		{"short, but", []string{"-short", "-rounds", "2", "-seconds", "2", "-conditions", "loss0.1", "-adds", "0"}, "loss0.1", 2, 2 * time.Second, 0},
 		{"ADD alone", []string{"-conditions", "none"}, "", 3, 3 * time.Second, 100},
 	} {
 		o, err := parseOptions(c.args)
@@ -29,7 +29,7 @@ func TestParseOptions(t *testing.T) {
 			t.Errorf("%s: conditions %s, %d rounds, %v, %d ADDs", c.name, got, o.rounds, o.length, o.adds)
 		}
 	}
-	for _, args := range [][]string{{"-conditions", "snow"}, {"-rounds", "0"}, {"-seconds", "0"}, {"extra"}, {"-meshnet", "old"}} {
+	for _, args := range [][]string{{"-conditions", "snow"}, {"-rounds", "0"}, {"-seconds", "0"}, {"-seconds", "0.5"}, {"extra"}, {"-meshnet", "old"}} {
 		if _, err := parseOptions(args); err == nil {
 			t.Errorf("%q is taken", args)
 		}
