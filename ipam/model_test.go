@@ -80,7 +80,7 @@ type modelNode struct {
 	starts map[uint64]bool
 	told   map[Attachment]Lease // what attachments were told and use
 	stale  bool                 // a copy of a machine that has not reached the block store yet
-	// superseded: another machine with this identity has acted since the block store last answered this one, which cannot know. What
+	// superseded: another machine with this identity, or a later state of this one, has acted since the block store last answered this one, which cannot know. What
 	// is promised begins with the next answer that it could write down, and till then nothing is leased (doc.go: "the block store answers only the later one, and the earlier gives up all").
 	superseded bool
 	answered   time.Time // by its own clock: when the last Refresh that was answered was sent
@@ -346,9 +346,9 @@ func (n *modelNode) skewRestart() {
 	default:
 		if n.dir.off {
 			n.powerFailure()
-			return
+		} else {
+			n.start()
 		}
-		n.start()
 	}
 	if n.skew > before {
 		n.jumped = n.w.now
@@ -392,7 +392,7 @@ func (n *modelNode) restore() {
 	n.dir, n.told = n.snapshot.dir.copy(), maps.Clone(n.snapshot.told)
 	n.starts = map[uint64]bool{}
 	maps.DeleteFunc(n.w.released, func(_ netip.Addr, r release) bool { return r.on == n }) // it has forgotten that
-	n.stale = true
+	n.stale, n.superseded, n.answered = true, true, time.Time{}
 	n.reboot()
 	n.w.log("%s is restored", n.name)
 }
@@ -412,7 +412,10 @@ func (n *modelNode) clone() {
 	}
 	c := &modelNode{w: n.w, id: n.id, name: n.name + "'", dir: n.dir.copy(), told: maps.Clone(n.told), starts: map[uint64]bool{},
 		doubted: map[Attachment]bool{}}
-	c.stale = true
+	c.stale, c.superseded = true, true
+	if c.skew > n.skew {
+		c.jumped = n.w.now // to it, the clock that the journal was written by is set forward
+	}
 	n.w.nodes = append(n.w.nodes, c)
 	c.reboot()
 	n.w.log("%s is cloned", n.name)
@@ -468,8 +471,10 @@ func (n *modelNode) checkCooldown(l Lease) {
 	if !ok || copied || last.on == n && last.was == l.Attachment || !n.rightful(n.w.state()) {
 		return
 	}
-	if !last.at.After(n.jumped) || !last.at.After(last.on.jumped) {
-		return // a clock that is set forward while the daemon is down shortens a cooldown
+	for _, o := range n.w.nodes {
+		if (o == n || o.id == last.on.id) && !last.at.After(o.jumped) {
+			return // a clock that is set forward while the daemon is down shortens a cooldown
+		}
 	}
 	if d := n.w.now.Sub(last.at); d < modelTiming.Cooldown {
 		n.w.fatalf("%v on %s is leased to %v %v after %s:%v released it", l.IPv4, n.name, l.Attachment, d, last.on.name, last.was)
@@ -503,7 +508,7 @@ func (w *world) state() registry.State {
 // nobody can know yet that they are copies.
 func (n *modelNode) rightful(s registry.State) bool {
 	r, ok := s.Nodes[n.id]
-	return ok && !r.Removed && !n.stale && !n.superseded && n.starts[r.Instance] && r.Epoch == n.store.held.v4.terms.Epoch
+	return ok && !r.Removed && !n.superseded && n.starts[r.Instance] && r.Epoch == n.store.held.v4.terms.Epoch
 }
 
 // checkWorld fails unless no two attachments of rightful machines hold the same address, each holds one that the registry gives
