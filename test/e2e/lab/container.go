@@ -148,6 +148,16 @@ func (c *Container) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return conn, err
 }
 
+// ListenUDP opens a UDP socket on an address of the container.
+func (c *Container) ListenUDP(addr netip.Addr) (*net.UDPConn, error) {
+	var conn *net.UDPConn
+	err := c.inNetNS(func() (err error) {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+		return err
+	})
+	return conn, err
+}
+
 // inNetNS calls f on a thread that is in the container's network namespace. A socket stays where it was made.
 func (c *Container) inNetNS(f func() error) error {
 	file, err := os.Open(c.Host.Path(c.NetNS))

@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"meshnet/meshd/config"
+	"meshnet/test/e2e/lab"
+)
+
+// offloadNames are what meshd --without takes.
+var offloadNames = []string{config.TAPChecksum, config.TAPTSO, config.TAPUSO, config.UDPGSO, config.UDPGRO}
+
+// "meshd --without": hosts that differ in what their kernels do for them carry the same bytes. Each row goes in both directions, so
+// that what is off on a is off on the sender once, and on the receiver once.
+//
+//	a: web ══ underlay ══ b: db; both restart with other offloads again and again
+func TestOffloads(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	type row struct{ a, b []string } // what is off
+	rows := []row{{}}
+	for _, name := range offloadNames {
+		rows = append(rows, row{a: []string{name}})
+	}
+	rows = append(rows, row{a: offloadNames, b: offloadNames}, row{a: offloadNames})
+	for _, row := range rows {
+		without(t, hosts[0], row.a)
+		without(t, hosts[1], row.b)
+		web.Reaches(db, 20*time.Second)
+		db.Reaches(web, waitMesh)
+		for _, pair := range [][2]*lab.Container{{web, db}, {db, web}} {
+			for _, addr := range pair[1].Addrs() {
+				rate, err := transfer(pair[0], pair[1], addr, 4<<20)
+				if err != nil {
+					t.Errorf("without %v on a, %v on b: TCP from %s to %v: %v", row.a, row.b, pair[0].Name, addr, err)
+				}
+				if err := datagrams(pair[0], pair[1], addr); err != nil {
+					t.Errorf("without %v on a, %v on b: UDP from %s to %v: %v", row.a, row.b, pair[0].Name, addr, err)
+				}
+				t.Logf("without %v on a, %v on b: %s to %v: TCP at %.0f Mbit/s", row.a, row.b, pair[0].Name, addr, rate/1e6)
+			}
+		}
+	}
+}
+
+// without restarts meshd on h without these offloads and checks that it says so, unless it runs like that already.
+func without(t *testing.T, h *lab.Host, off []string) {
+	t.Helper()
+	if slices.Equal(offOf(h), off) {
+		return
+	}
+	var args []string
+	for _, name := range off {
+		args = append(args, "--without", name)
+	}
+	h.Meshd().Stop()
+	h.StartMeshd(args...)
+	h.Until("has its network", func() bool { return len(status(h).Networks) > 0 && len(status(h).Networks[0].Offloads) > 0 }, nil)
+	for _, name := range off {
+		if !slices.Contains(offOf(h), name) {
+			t.Errorf("%s: started without %v, it does not say that %s is off: %v", h.Name, off, name, offOf(h))
+		}
+	}
+}
+
+// offOf returns the offloads of offloadNames that h's meshd says are off, in that order.
+func offOf(h *lab.Host) (off []string) {
+	s := status(h)
+	all := s.Offloads
+	for _, n := range s.Networks {
+		all = append(all, n.Offloads...)
+	}
+	for _, name := range offloadNames {
+		for _, o := range all {
+			if o.Name == name && !o.On {
+				off = append(off, name)
+			}
+		}
+	}
+	return off
+}
+
+// datagrams sends numbered UDP datagrams to addr, which is one of to's, and checks that each arrives once and as it was: bursts that
+// the kernel is told to cut (UDP_SEGMENT), and single ones, up to what IP itself fragments.
+func datagrams(from, to *lab.Container, addr netip.Addr) error {
+	in, err := to.ListenUDP(addr)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	own := from.Addr()
+	if addr.Is4() {
+		own = from.IPv4()
+	}
+	out, err := from.ListenUDP(own)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	dst := in.LocalAddr().(*net.UDPAddr).AddrPort()
+	for _, burst := range []struct{ size, count int }{{1400, 40}, {1000, 3}, {64, 60}, {1452, 44}, {701, 33}} {
+		if err := sendBurst(out, in, dst, burst.size, burst.count); err != nil {
+			return fmt.Errorf("%d datagrams of %d bytes, sent as one: %w", burst.count, burst.size, err)
+		}
+	}
+	for _, size := range []int{8, 9, 40, 1451, 1452, 1453, 1472, 1473, 1600, 9000, 40000, 65000} {
+		want := numbered(1, size)
+		if _, err := out.WriteToUDPAddrPort(want[0], dst); err != nil {
+			return err
+		}
+		if err := receiveAll(in, want); err != nil {
+			return fmt.Errorf("a datagram of %d bytes: %w", size, err)
+		}
+	}
+	return nil
+}
+
+// sendBurst hands count datagrams to the kernel as one that is to be cut. The last one is shorter.
+func sendBurst(out, in *net.UDPConn, dst netip.AddrPort, size, count int) error {
+	want := numbered(count, size)
+	want[count-1] = want[count-1][:size/2]
+	segment := make([]byte, unix.CmsgSpace(2))
+	binary.NativeEndian.PutUint64(segment, uint64(unix.CmsgLen(2)))
+	binary.NativeEndian.PutUint32(segment[8:], unix.SOL_UDP)
+	binary.NativeEndian.PutUint32(segment[12:], unix.UDP_SEGMENT)
+	binary.NativeEndian.PutUint16(segment[unix.CmsgLen(0):], uint16(size))
+	if _, _, err := out.WriteMsgUDPAddrPort(bytes.Join(want, nil), segment, dst); err != nil {
+		return err
+	}
+	return receiveAll(in, want)
+}
+
+// numbered returns count random datagrams of size bytes, which begin with their number.
+func numbered(count, size int) [][]byte {
+	all := make([][]byte, count)
+	for i := range all {
+		all[i] = make([]byte, size)
+		for j := range all[i] {
+			all[i][j] = byte(rand.Uint32())
+		}
+		binary.BigEndian.PutUint32(all[i], uint32(i))
+	}
+	return all
+}
+
+// receiveAll reads as many datagrams as want has, in any order.
+func receiveAll(in *net.UDPConn, want [][]byte) error {
+	in.SetReadDeadline(time.Now().Add(5 * time.Second))
+	came := make([]bool, len(want))
+	buf := make([]byte, 1<<16)
+	for n := range want {
+		got, err := in.Read(buf)
+		if err != nil {
+			return fmt.Errorf("%d of %d came: %w", n, len(want), err)
+		}
+		i := int(binary.BigEndian.Uint32(buf))
+		if got < 4 || i >= len(want) || came[i] || !bytes.Equal(buf[:got], want[i]) {
+			return fmt.Errorf("datagram %d of %d bytes came, which is not one that was sent and has not come yet", i, got)
+		}
+		came[i] = true
+	}
+	return nil
+}
