@@ -76,6 +76,80 @@ func TestJumboFramesCrossUnchanged(t *testing.T) {
 	}
 }
 
+// An interface without offloads gets whole packets: none is longer than its MTU, and all checksums are there, whatever the hosts'
+// TAPs left to others.
+//
+//	a: web ══ underlay ══ b: db behind a veth pair without offloads, captured
+func TestInterfaceWithoutOffloads(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	web.Reaches(db, waitMesh)
+	db.NoOffloads()
+	seen := db.Packets()
+	for _, addr := range db.Addrs() {
+		if _, err := transfer(web, db, addr, 4<<20); err != nil {
+			t.Errorf("TCP to %v: %v", addr, err)
+		}
+		if err := datagrams(web, db, addr); err != nil {
+			t.Errorf("UDP to %v: %v", addr, err)
+		}
+	}
+	count := map[string]int{}
+	for {
+		frame, err := seen.Next(100 * time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame == nil {
+			break
+		}
+		what, ok := checksum(frame)
+		count[what]++
+		if !ok {
+			t.Fatalf("%s with a false checksum: %x", what, frame)
+		}
+		if len(frame) > 14+1500 {
+			t.Fatalf("%s of %d bytes on an interface of MTU 1500", what, len(frame))
+		}
+	}
+	for what, least := range map[string]int{"TCPv4": 4 << 20 / 1500, "TCPv6": 4 << 20 / 1500, "UDPv4": 150, "UDPv6": 150} {
+		if count[what] < least {
+			t.Errorf("packets captured = %v, want at least %d of %s", count, least, what)
+		}
+	}
+	t.Logf("packets captured: %v", count)
+}
+
+// checksum says what a frame is, and whether its checksums are right. It does not look into fragments.
+func checksum(frame []byte) (what string, ok bool) {
+	packet := frame[14:]
+	var src, dst, upper []byte
+	var protocol byte
+	version := "v4"
+	switch kind := binary.BigEndian.Uint16(frame[12:]); {
+	case kind == unix.ETH_P_IP && binary.BigEndian.Uint16(packet[6:])&0x3fff == 0:
+		src, dst, protocol = packet[12:16], packet[16:20], packet[9]
+		upper = packet[20:binary.BigEndian.Uint16(packet[2:])]
+		if sum(packet[:20]) != 0xffff {
+			return "IPv4", false
+		}
+	case kind == unix.ETH_P_IPV6:
+		src, dst, protocol, version = packet[8:24], packet[24:40], packet[6], "v6"
+		upper = packet[40 : 40+binary.BigEndian.Uint16(packet[4:])]
+	default:
+		return "other", true
+	}
+	name := map[byte]string{unix.IPPROTO_TCP: "TCP", unix.IPPROTO_UDP: "UDP"}[protocol]
+	if name == "" {
+		return "other", true
+	}
+	from, _ := netip.AddrFromSlice(src)
+	to, _ := netip.AddrFromSlice(dst)
+	return name + version, sum(pseudo(from, to, protocol, len(upper)), upper) == 0xffff
+}
+
 // crossIP sends packets that a host might think it understands.
 func crossIP(t *testing.T, from, to *lab.Container, out, in *lab.Packets) {
 	t.Helper()

@@ -85,6 +85,25 @@ func (c *Container) Addrs() []netip.Addr {
 	return addrs
 }
 
+// NoOffloads makes both ends of the container's veth pair like a network card that can do nothing: what leaves through them is whole
+// packets with checksums.
+func (c *Container) NoOffloads() {
+	tb := c.Host.lab.tb
+	tb.Helper()
+	off := []string{"rx", "off", "tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"}
+	c.Host.Output(append([]string{"nsenter", "--net=" + c.NetNS, "ethtool", "-K", "eth0"}, off...)...)
+	_, peer, _ := strings.Cut(c.Link(), "eth0@if")
+	index, _, _ := strings.Cut(peer, ":")
+	for line := range strings.Lines(c.Host.Output("ip", "-o", "link")) {
+		if rest, ok := strings.CutPrefix(line, index+": "); ok {
+			name, _, _ := strings.Cut(rest, "@")
+			c.Host.Output(append([]string{"ethtool", "-K", name}, off...)...)
+			return
+		}
+	}
+	tb.Fatalf("%s has no interface %s, which %s's eth0 is connected with", c.Host.Name, index, c.Name)
+}
+
 // Ping sends one echo request of size bytes, filled with the byte Pattern, and returns the round-trip time.
 func (c *Container) Ping(to netip.Addr, size int) (time.Duration, error) {
 	c.Host.lab.tb.Helper()

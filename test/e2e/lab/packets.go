@@ -15,13 +15,14 @@ type Packets struct {
 	MAC net.HardwareAddr // of eth0
 	fd  int
 	to  unix.SockaddrLinklayer
+	buf []byte
 }
 
 // Packets opens one, until the end of the Lab. It receives what comes from then on.
 func (c *Container) Packets() *Packets {
 	tb := c.Host.lab.tb
 	tb.Helper()
-	p := &Packets{fd: -1}
+	p := &Packets{fd: -1, buf: make([]byte, 1<<17)}
 	err := c.inNetNS(func() error {
 		eth0, err := net.InterfaceByName("eth0")
 		if err != nil {
@@ -48,9 +49,9 @@ func (p *Packets) Send(frame []byte) error {
 // Next returns the next frame that came in, with all of its VLAN tags, or nil if none comes within that time.
 func (p *Packets) Next(within time.Duration) ([]byte, error) {
 	deadline := time.Now().Add(within)
-	buf, control := make([]byte, 1<<17), make([]byte, 256)
+	control := make([]byte, 256)
 	for {
-		n, m, _, from, err := unix.Recvmsg(p.fd, buf, control, 0)
+		n, m, _, from, err := unix.Recvmsg(p.fd, p.buf, control, 0)
 		switch {
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 			if time.Now().After(deadline) {
@@ -60,7 +61,7 @@ func (p *Packets) Next(within time.Duration) ([]byte, error) {
 			return nil, err
 		default:
 			if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype != unix.PACKET_OUTGOING {
-				return withTag(bytes.Clone(buf[:n]), control[:m])
+				return withTag(bytes.Clone(p.buf[:n]), control[:m])
 			}
 		}
 	}
