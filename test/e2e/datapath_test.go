@@ -55,6 +55,40 @@ func TestOffloads(t *testing.T) {
 	}
 }
 
+// A lost datagram costs the segments that it had a part of, and no others.
+//
+//	a: web ══ underlay that loses 1 %, then 10 % of each direction ══ b: db
+func TestSalvage(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	web.Reaches(db, waitMesh)
+	for _, row := range []struct {
+		percent int
+		bytes   int64
+	}{{1, 8 << 20}, {10, 256 << 10}} {
+		l.Lose(row.percent)
+		before := salvaged(hosts[1])
+		for _, addr := range db.Addrs() {
+			rate, err := transfer(web, db, addr, row.bytes)
+			if err != nil {
+				t.Errorf("TCP to %v under %d %% loss: %v", addr, row.percent, err)
+			}
+			t.Logf("TCP to %v under %d %% loss: %.2f Mbit/s", addr, row.percent, rate/1e6)
+		}
+		n := salvaged(hosts[1]) - before
+		t.Logf("segments salvaged under %d %% loss: %d", row.percent, n)
+		if n == 0 {
+			t.Errorf("no segment was salvaged under %d %% loss", row.percent)
+		}
+	}
+}
+
+func salvaged(h *lab.Host) uint64 {
+	return counted(h, func(name string) bool { return name == "mesh_inbound_salvaged" })
+}
+
 // without restarts meshd on h without these offloads and checks that it says so, unless it runs like that already.
 func without(t *testing.T, h *lab.Host, off []string) {
 	t.Helper()

@@ -14,9 +14,13 @@ func (l *Lab) faults(rules ...string) {
 	}
 }
 
-// Lose drops that share of all underlay packets, at random. percent is below 100.
+// Lose drops that share of all underlay packets, at random. percent is below 100. From then on the hosts hand a burst to the underlay
+// packet by packet, so that each is lost or not by itself.
 func (l *Lab) Lose(percent int) {
 	l.tb.Helper()
+	for _, h := range l.hosts {
+		l.must(h.ns, "ethtool", "-K", "eth0", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
+	}
 	l.faults(fmt.Sprintf("numgen random mod 100 < %d drop", percent))
 }
 
