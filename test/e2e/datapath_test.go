@@ -89,6 +89,84 @@ func salvaged(h *lab.Host) uint64 {
 	return counted(h, func(name string) bool { return name == "mesh_inbound_salvaged" })
 }
 
+// The overlay's MTU does not depend on the underlay's, and a change of that is not even noticed.
+//
+//	a: web ══ underlay of any MTU ══ b: db
+func TestUnderlayMTU(t *testing.T) {
+	l := newLab(t)
+	underlayMTUs(t, l, l.Hosts("a", "b"), 1500, 1280, 9000, 1500)
+}
+
+// Where single datagrams have to be fragmented, the kernel takes no bursts of them; when it does again, it gets them.
+//
+//	a: web ══ underlay of IPv4 alone and any MTU ══ b: db
+func TestUnderlayMTUBelowDatagrams(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	for _, h := range hosts {
+		h.Output("ip", "-6", "addr", "flush", "dev", "eth0")
+	}
+	underlayMTUs(t, l, hosts, 1000, 600, 1500)
+}
+
+// underlayMTUs sends everything over an underlay of each MTU, one after the other.
+func underlayMTUs(t *testing.T, l *lab.Lab, hosts []*lab.Host, mtus ...int) {
+	t.Helper()
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	for _, mtu := range mtus {
+		l.MTU(mtu)
+		web.Reaches(db, waitMesh)
+		db.Reaches(web, waitMesh)
+		for _, addr := range db.Addrs() {
+			rate, err := transfer(web, db, addr, 4<<20)
+			if err != nil {
+				t.Errorf("underlay MTU %d: TCP to %v: %v", mtu, addr, err)
+			}
+			if err := datagrams(web, db, addr); err != nil {
+				t.Errorf("underlay MTU %d: UDP to %v: %v", mtu, addr, err)
+			}
+			t.Logf("underlay MTU %d: TCP to %v: %.0f Mbit/s", mtu, addr, rate/1e6)
+		}
+	}
+	for _, h := range hosts {
+		if off := offOf(h); len(off) > 0 {
+			t.Errorf("%s has given up %v, want it to use them again", h.Name, off)
+		}
+	}
+}
+
+// Somebody changes the MTU of the TAP and the bridge under load: connections survive it.
+//
+//	a: web ══ underlay ══ b: db
+func TestMTUChangedUnderLoad(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	web.Reaches(db, waitMesh)
+	for _, addr := range db.Addrs() {
+		done := make(chan error, 1)
+		go func() {
+			_, err := transfer(web, db, addr, 128<<20)
+			done <- err
+		}()
+		for _, mtu := range []string{"1400", "9000", "1280", "1500"} {
+			for _, h := range hosts {
+				n := status(h).Networks[0]
+				h.Output("ip", "link", "set", "dev", n.TAP, "mtu", mtu)
+				h.Output("ip", "link", "set", "dev", n.Bridge, "mtu", mtu)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Errorf("TCP to %v: %v", addr, err)
+		}
+		if err := datagrams(web, db, addr); err != nil {
+			t.Errorf("UDP to %v, afterwards: %v", addr, err)
+		}
+	}
+}
+
 // without restarts meshd on h without these offloads and checks that it says so, unless it runs like that already.
 func without(t *testing.T, h *lab.Host, off []string) {
 	t.Helper()

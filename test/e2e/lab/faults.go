@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -34,4 +35,15 @@ func (l *Lab) Partition(h *Host) {
 func (l *Lab) Heal() {
 	l.tb.Helper()
 	l.faults()
+}
+
+// MTU sets that of the underlay. Below 1280 it has no IPv6 any more (RFC 8200, section 5).
+func (l *Lab) MTU(bytes int) {
+	l.tb.Helper()
+	mtu := strconv.Itoa(bytes)
+	for _, h := range l.hosts {
+		l.must(l.underlay, "ip", "link", "set", h.port(), "mtu", mtu)
+		l.must(h.ns, "ip", "link", "set", "eth0", "mtu", mtu)
+	}
+	l.must(l.underlay, "ip", "link", "set", "ix", "mtu", mtu)
 }
