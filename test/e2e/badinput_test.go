@@ -204,12 +204,18 @@ func (zeros) Read(p []byte) (int, error) {
 
 func residentKB(t *testing.T, pid int) (kb int) {
 	t.Helper()
+	return memoryKB(t, pid, "VmRSS")
+}
+
+// memoryKB returns a field of /proc/PID/status.
+func memoryKB(t *testing.T, pid int, field string) (kb int) {
+	t.Helper()
 	file, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rss, _ := strings.Cut(string(file), "VmRSS:")
-	if _, err := fmt.Sscan(rss, &kb); err != nil {
+	_, value, _ := strings.Cut(string(file), "\n"+field+":")
+	if _, err := fmt.Sscan(value, &kb); err != nil {
 		t.Fatal(err)
 	}
 	return kb

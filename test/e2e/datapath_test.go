@@ -167,6 +167,31 @@ func TestMTUChangedUnderLoad(t *testing.T) {
 	}
 }
 
+// A daemon's memory is bounded, however much there is to carry.
+//
+//	a: web ══ underlay ══ b: db
+func TestMemoryUnderLoad(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	web.Reaches(db, waitMesh)
+	for _, pair := range [][2]*lab.Container{{web, db}, {db, web}} {
+		rate, err := transfer(pair[0], pair[1], pair[1].IPv4(), 256<<20)
+		if err != nil {
+			t.Errorf("TCP from %s to %s: %v", pair[0].Name, pair[1].Name, err)
+		}
+		t.Logf("TCP from %s to %s: %.0f Mbit/s", pair[0].Name, pair[1].Name, rate/1e6)
+	}
+	for _, h := range hosts {
+		peak := memoryKB(t, h.Meshd().Pid(), "VmHWM")
+		t.Logf("%s: at most %d MB resident", h.Name, peak>>10)
+		if peak > 200<<10 {
+			t.Errorf("meshd on %s had %d MB resident, want at most 200", h.Name, peak>>10)
+		}
+	}
+}
+
 // without restarts meshd on h without these offloads and checks that it says so, unless it runs like that already.
 func without(t *testing.T, h *lab.Host, off []string) {
 	t.Helper()
