@@ -253,6 +253,43 @@ func checkNobody(t *testing.T, c *Client) {
 	}
 }
 
+// "Handle answers for administrators alone": whatever else may be asked of the socket, and with the API's own error.
+func TestHandle(t *testing.T) {
+	asked := 0
+	s := NewServer(&fake{}, quiet)
+	s.Handle("/debug/x", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		fmt.Fprint(w, "extra")
+	}))
+	own := uint32(os.Geteuid())
+	for name, row := range map[string]struct {
+		from       *Credentials
+		path       string
+		code, asks int
+	}{
+		"administrator":              {&Credentials{UID: own}, "/debug/x", http.StatusOK, 1},
+		"administrator, with query":  {&Credentials{UID: own}, "/debug/x?seconds=1", http.StatusOK, 1},
+		"administrator, other path":  {&Credentials{UID: own}, "/debug/y", http.StatusNotFound, 0},
+		"another user":               {&Credentials{UID: own + 1}, "/debug/x", http.StatusForbidden, 0},
+		"no credentials":             {nil, "/debug/x", http.StatusForbidden, 0},
+		"another user, for the rest": {&Credentials{UID: own + 1}, "/v1/status", http.StatusOK, 0},
+	} {
+		asked = 0
+		r := httptest.NewRequest(http.MethodGet, row.path, nil)
+		if row.from != nil {
+			r = r.WithContext(WithCredentials(r.Context(), *row.from))
+		}
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, r)
+		if w.Code != row.code || asked != row.asks {
+			t.Errorf("%s: %s gets %d and asks the handler %d times, want %d and %d; body %s", name, row.path, w.Code, asked, row.code, row.asks, w.Body)
+		}
+		if w.Code == http.StatusForbidden && !strings.Contains(w.Body.String(), string(Forbidden)) {
+			t.Errorf("%s: body %q, want an error of the API", name, w.Body)
+		}
+	}
+}
+
 // A handler without a connection's credentials (no Unix socket) lets nobody change networks.
 func TestNoCredentials(t *testing.T) {
 	if _, ok := CredentialsFrom(withPeer(context.Background(), &net.TCPConn{})); ok {

@@ -2,12 +2,15 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"meshnet/meshd/api"
 )
@@ -112,4 +115,37 @@ func (h *Host) API() *http.Client {
 			return (&net.Dialer{}).DialContext(ctx, "unix", h.Path(Socket))
 		},
 	}}
+}
+
+// APIAs is API for another user of the host, if the socket is there for it.
+func (h *Host) APIAs(uid int) *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return dialAs(uid, h.Path(Socket)) },
+	}}
+}
+
+// dialAs connects to a Unix socket. The kernel tells the server who the connecting thread is.
+func dialAs(uid int, path string) (net.Conn, error) {
+	socket, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) // the way there is root's
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(socket)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close()
+	err = onOwnThread(func() error {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 { // of this thread alone
+			return errno
+		}
+		return unix.Connect(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/thread-self/fd/%d", socket)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return net.FileConn(file)
 }
