@@ -55,6 +55,65 @@ func TestOffloads(t *testing.T) {
 	}
 }
 
+// TCP with congestion marks (RFC 3168) sets CWR in the first segment of a burst and in no other.
+//
+//	a: web ══ underlay ══ b: db, which finds marks on 2 % of what comes in
+func TestOffloadsWithECN(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	web.Reaches(db, waitMesh)
+	for _, c := range []*lab.Container{web, db} {
+		c.Host.Output("nsenter", "--net="+c.NetNS, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_ecn")
+	}
+	db.NoOffloads() // so that each segment is marked, and seen, by itself
+	marks := `table netdev marks {
+	chain in {
+		type filter hook ingress device "eth0" priority 0
+		numgen random mod 100 < 2 ip ecn != not-ect ip ecn set ce
+		numgen random mod 100 < 2 ip6 ecn != not-ect ip6 ecn set ce
+	}
+}
+`
+	if r := hosts[1].TryInput(marks, "nsenter", "--net="+db.NetNS, "nft", "-f", "-"); r.Code != 0 {
+		t.Fatalf("nft: %s", r.Stderr)
+	}
+	seen := db.Packets()
+	for _, addr := range db.Addrs() {
+		rate, err := transfer(web, db, addr, 8<<20)
+		if err != nil {
+			t.Errorf("TCP to %v: %v", addr, err)
+		}
+		t.Logf("TCP to %v: %.0f Mbit/s", addr, rate/1e6)
+	}
+	cwr, last, segments := 0, false, 0
+	for _, frame := range drain(t, seen) {
+		what, ok := checksum(frame)
+		if !ok {
+			t.Fatalf("%s with a false checksum: %x", what, frame)
+		}
+		flags := 14 + 20 + 13
+		if what == "TCPv6" {
+			flags += 20
+		} else if what != "TCPv4" {
+			continue
+		}
+		set := frame[flags]&0xc2 == 0x80 // CWR alone: not of the handshake
+		if set && last {
+			t.Errorf("two segments in a row have CWR: the second is %x", frame)
+		}
+		if last = set; set {
+			cwr++
+		}
+		segments++
+	}
+	t.Logf("%d segments, %d with CWR", segments, cwr)
+	if cwr < 5 {
+		t.Errorf("%d of %d segments have CWR, want some: nothing is tested", cwr, segments)
+	}
+}
+
 // A lost datagram costs the segments that it had a part of, and no others.
 //
 //	a: web ══ underlay that loses 1 %, then 10 % of each direction ══ b: db

@@ -97,14 +97,7 @@ func TestInterfaceWithoutOffloads(t *testing.T) {
 		}
 	}
 	count := map[string]int{}
-	for {
-		frame, err := seen.Next(100 * time.Millisecond)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if frame == nil {
-			break
-		}
+	for _, frame := range drain(t, seen) {
 		what, ok := checksum(frame)
 		count[what]++
 		if !ok {
@@ -120,6 +113,21 @@ func TestInterfaceWithoutOffloads(t *testing.T) {
 		}
 	}
 	t.Logf("packets captured: %v", count)
+}
+
+// drain returns what has come.
+func drain(t *testing.T, seen *lab.Packets) (frames [][]byte) {
+	t.Helper()
+	for {
+		frame, err := seen.Next(100 * time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame == nil {
+			return frames
+		}
+		frames = append(frames, frame)
+	}
 }
 
 // checksum says what a frame is, and whether its checksums are right. It does not look into fragments.
