@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"meshnet/meshd/offload"
 	"meshnet/test/e2e/lab"
 )
 
@@ -113,6 +114,96 @@ func TestInterfaceWithoutOffloads(t *testing.T) {
 		}
 	}
 	t.Logf("packets captured: %v", count)
+}
+
+// A burst in VLANs is cut like any other, by whichever host does it.
+//
+//	a: web ══ underlay ══ b: db behind a veth pair without offloads, captured; b's TAP has offloads at first, and then none
+func TestBurstsInVLANs(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	mesh(t, "mesh", hosts...)
+	web, db := hosts[0].LXC(lab.LXC{Name: "web"}), hosts[1].LXC(lab.LXC{Name: "db"})
+	db.NoOffloads()
+	for _, off := range [][]string{nil, offloadNames} {
+		without(t, hosts[1], off)
+		web.Reaches(db, 20*time.Second)
+		out, in := web.Packets(), db.Packets()
+		for name, tags := range map[string][]byte{"no tag": nil, "one tag": {0x81, 0, 0, 5}, "two tags": {0x88, 0xa8, 0, 5, 0x81, 0, 0x60, 6}} {
+			for _, kind := range []offload.Kind{offload.TCPv4, offload.TCPv6, offload.UDP} {
+				name := fmt.Sprintf("b without %v: kind %d, %s", off, kind, name)
+				link := append(append(append([]byte{}, in.MAC...), out.MAC...), tags...)
+				data := random(20_300)
+				if err := out.SendBurst(burst(kind, link, web, db, data)); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := wantSegments(t, in, link, data); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+}
+
+const burstSize = 1000 // bytes of payload in a segment
+
+// burst returns a packet that a kernel cuts into segments of kind. link is what is before the EtherType.
+func burst(kind offload.Kind, link []byte, from, to *lab.Container, data []byte) []byte {
+	upper, protocol := append([]byte{0x20, 0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 1, 0, 0, 0, 0, 0}, data...), byte(unix.IPPROTO_TCP)
+	offset := uint16(16)
+	if kind == offload.UDP {
+		length := uint16(8 + len(data))
+		upper, protocol, offset = append([]byte{0x20, 0, 0x10, 0, byte(length >> 8), byte(length), 0, 0}, data...), unix.IPPROTO_UDP, 6
+	}
+	headers := len(upper) - len(data)
+	src, dst, ether := from.IPv4(), to.IPv4(), uint16(unix.ETH_P_IP)
+	packet := ipv4
+	if kind == offload.TCPv6 {
+		src, dst, ether = from.Addr(), to.Addr(), unix.ETH_P_IPV6
+		packet = func(src, dst netip.Addr, protocol byte, _ uint16, payload []byte) []byte {
+			return ipv6(src, dst, protocol, payload)
+		}
+	}
+	binary.BigEndian.PutUint16(upper[offset:], sum(pseudo(src, dst, protocol, len(upper)))) // of the pseudo header alone
+	frame := append(binary.BigEndian.AppendUint16(append([]byte{}, link...), ether), packet(src, dst, protocol, 0, upper)...)
+	start := len(frame) - len(upper)
+	b := make([]byte, offload.HeaderLen)
+	offload.Header{
+		Flags: offload.NeedsChecksum, Kind: kind, HeadersLen: uint16(start + headers), Size: burstSize, Start: uint16(start), Offset: offset,
+	}.Put(b)
+	return append(b, frame...)
+}
+
+// wantSegments checks that data comes in segments of burstSize bytes with link before them.
+func wantSegments(t *testing.T, in *lab.Packets, link, data []byte) error {
+	t.Helper()
+	count := 0
+	for len(data) > 0 {
+		frame, err := in.Next(3 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame == nil {
+			return fmt.Errorf("after %d segments nothing came", count)
+		}
+		n := min(burstSize, len(data))
+		if len(frame) < len(link)+20+n || !bytes.HasSuffix(frame, data[:n]) {
+			if count > 0 && bytes.HasPrefix(frame, link) {
+				return fmt.Errorf("after %d segments came %x", count, frame)
+			}
+			continue // of somebody else
+		}
+		if !bytes.HasPrefix(frame, link) {
+			return fmt.Errorf("segment %d begins with %x, want %x", count, frame[:len(link)], link)
+		}
+		what, ok := checksum(append(append([]byte{}, frame[:12]...), frame[len(link):]...))
+		if !ok || what == "other" {
+			return fmt.Errorf("segment %d is %s, checksums right: %v: %x", count, what, ok, frame)
+		}
+		data = data[n:]
+		count++
+	}
+	return nil
 }
 
 // drain returns what has come.

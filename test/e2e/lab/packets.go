@@ -12,17 +12,18 @@ import (
 
 // Packets sends and receives whole frames on a container's eth0. It is for one goroutine.
 type Packets struct {
-	MAC net.HardwareAddr // of eth0
-	fd  int
-	to  unix.SockaddrLinklayer
-	buf []byte
+	MAC    net.HardwareAddr // of eth0
+	fd     int
+	bursts int // a socket with virtio headers, which receives nothing
+	to     unix.SockaddrLinklayer
+	buf    []byte
 }
 
 // Packets opens one, until the end of the Lab. It receives what comes from then on.
 func (c *Container) Packets() *Packets {
 	tb := c.Host.lab.tb
 	tb.Helper()
-	p := &Packets{fd: -1, buf: make([]byte, 1<<17)}
+	p := &Packets{fd: -1, bursts: -1, buf: make([]byte, 1<<17)}
 	err := c.inNetNS(func() error {
 		eth0, err := net.InterfaceByName("eth0")
 		if err != nil {
@@ -32,18 +33,29 @@ func (c *Container) Packets() *Packets {
 			return err
 		}
 		p.MAC, p.to = eth0.HardwareAddr, unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: eth0.Index}
-		return errors.Join(unix.Bind(p.fd, &p.to), unix.SetsockoptInt(p.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1))
+		if p.bursts, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		return errors.Join(unix.Bind(p.fd, &p.to),
+			unix.SetsockoptInt(p.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+			unix.SetsockoptInt(p.bursts, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1))
 	})
 	if err != nil {
 		tb.Fatalf("%s/%s: opening a packet socket: %v", c.Host.Name, c.Name, err)
 	}
-	tb.Cleanup(func() { unix.Close(p.fd) })
+	tb.Cleanup(func() { unix.Close(p.fd); unix.Close(p.bursts) })
 	return p
 }
 
 // Send puts frame on the wire as it is.
 func (p *Packets) Send(frame []byte) error {
 	return unix.Sendto(p.fd, frame, 0, &p.to)
+}
+
+// SendBurst puts a frame on the wire that is to be cut into segments: packet begins with what is still to be done to it, a
+// struct virtio_net_hdr (include/uapi/linux/virtio_net.h).
+func (p *Packets) SendBurst(packet []byte) error {
+	return unix.Sendto(p.bursts, packet, 0, &p.to)
 }
 
 // Next returns the next frame that came in, with all of its VLAN tags, or nil if none comes within that time.
