@@ -38,6 +38,7 @@ type StoreStatus struct {
 	Role        string    // RoleVoter, RoleCopy or RoleClient
 	Leader      string    // name of the node that decides, or the endpoint that answers; empty if there is none
 	Voters      []string  // names or endpoints
+	Copies      []string  // names of those that keep the registry without a vote
 	LastContact time.Time // when this node last had an answer or, as a copy, an entry; zero if never
 	Err         error     // why it cannot decide now; nil if it can
 }

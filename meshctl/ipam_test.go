@@ -48,7 +48,6 @@ func (d *daemon) IPAM(context.Context, string) ([]api.IPAM, error) {
 			{Address: netip.MustParseAddr("10.77.9.10"), Node: "old-1", NodeID: old, Attachment: "x/eth0", Until: now().Add(42 * time.Minute)},
 		},
 		Reservations: []api.Reservation{{Addresses: token.RangeOf(block("10.77.4.0/28")), Comment: "printers"}, {Addresses: address("10.77.5.5")}},
-		Warnings:     []string{"the pool 10.78.0.0/24 is used up"},
 	}, {
 		Network: "lab", Engine: "etcd", Role: api.IPAMClient, Voters: []string{"192.0.2.1:2379"}, Error: "etcd: 192.0.2.1:2379: connection refused",
 		Refusal: "this host was removed from the registry",

@@ -59,10 +59,7 @@ func (c *cli) registry(m api.IPAM) error {
 		t.row("  registry", fmt.Sprintf("%s, made by %s %s ago, generation %d", m.Registry, dash(m.Creator), age(c.now(), m.Created), m.Generation))
 	}
 	if m.DeadAfter != 0 {
-		t.row("  hosts", fmt.Sprintf("removed after %v of silence", m.DeadAfter))
-	}
-	for _, w := range m.Warnings {
-		t.row("  warning", w)
+		t.row("  hosts", fmt.Sprintf("stop leasing after %v of silence, and are removed", m.DeadAfter))
 	}
 	for _, l := range m.Lost {
 		t.row("  lost", fmt.Sprintf("%s of %s/%s; attach it again", family(l.Addresses, true), l.Container, l.IfName))

@@ -35,7 +35,7 @@ func (f *ipv4Flags) add(cmd *cobra.Command, r *api.CreateRequest) {
 		"(default "+token.DefaultPool().String()+")")
 	cmd.Flags().IntVar(&f.bits, "block-bits", 0, "prefix length in `bits` of the blocks that hosts own (default 26, longer in small pools)")
 	cmd.Flags().StringArrayVar(&f.exclude, "exclude", nil, "`addresses` of a pool never to give out: ADDRESS, PREFIX or FIRST-LAST; repeatable")
-	cmd.Flags().DurationVar(&f.deadAfter, "dead-after", 0, "`time` of silence after which a host's blocks go to others, 15m to 8784h (default 72h)")
+	cmd.Flags().DurationVar(&f.deadAfter, "dead-after", 0, "`time` without the registry after which a host stops leasing and is removed, 15m to 8784h (default 72h)")
 	f.etcd.add(cmd)
 	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)
 }

@@ -58,8 +58,8 @@ func createCommand(c *cli) *cobra.Command {
   owned by one host, which leases its addresses without asking anybody. A pool in which this host has addresses or routes
   of its own is refused but for --force. With --ipv4 none, containers get IPv6 addresses only.
 
-  A host that nobody has heard for 72 hours, or --dead-after, is removed: an hour later others may have its blocks. For as
-  long it goes on leasing from them while it is cut off. It cannot be changed later.
+  A host that is cut off goes on leasing from its blocks for 72 hours, or --dead-after, and stops then. An hour later it is
+  removed, and another hour later others may have its blocks. The time cannot be changed later.
 
 ` + ipamHelp + `
 

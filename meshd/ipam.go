@@ -68,6 +68,7 @@ func describeIPAM(ctx context.Context, network string, n *node.Node) api.IPAM {
 		Role:        api.IPAMRole(status.Role),
 		Leader:      status.Leader,
 		Voters:      status.Voters,
+		Copies:      status.Copies,
 		LastContact: status.LastContact,
 		Generation:  report.Generation,
 		Refusal:     report.Refusal,

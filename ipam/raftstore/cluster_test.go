@@ -320,6 +320,9 @@ func TestTwoNodes(t *testing.T) {
 		c.awaitRoles(time.Minute, 1, 1, 0)
 		c.admit(2)
 		c.mustClaim(2)
+		if st := c.stores[1].Status(); !slices.Equal(st.Voters, []string{"n1"}) || !slices.Equal(st.Copies, []string{"n2"}) {
+			t.Errorf("voters = %v, copies = %v, want n1 and n2", st.Voters, st.Copies)
+		}
 		time.Sleep(2 * time.Second) // a copy may lag
 		state, err := c.stores[2].View(t.Context())
 		if err != nil || len(state.Blocks) != 1 {

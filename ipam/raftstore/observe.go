@@ -208,6 +208,8 @@ func (s *Store) Status() ipam.StoreStatus {
 	for _, m := range ours.servers {
 		if m.voter {
 			out.Voters = append(out.Voters, s.name(m.server.node))
+		} else {
+			out.Copies = append(out.Copies, s.name(m.server.node))
 		}
 	}
 	leader, ok := s.leader()

@@ -420,7 +420,7 @@ func TestJSON(t *testing.T) {
 			`"instance":"9223372036854775809","rx_bytes":0,"tx_bytes":0,"rx_datagrams":0,"tx_datagrams":0,"attachments":0,"created_network":false}`},
 		{Status{}.filled(), `{"version":"","instance":"0","started":"0001-01-01T00:00:00Z","node_name":"","listen":[],"offloads":[],"networks":[],"warnings":[]}`},
 		{IPAM{}.filled(), `{"network":"","engine":"","role":"","voters":[],"copies":[],"registry":"","creator":"","generation":0,` +
-			`"pools":[],"nodes":[],"blocks":[],"claims":[],"lost":[],"reservations":[],"warnings":[]}`},
+			`"pools":[],"nodes":[],"blocks":[],"claims":[],"lost":[],"reservations":[]}`},
 		{PoolUse{Pool: Pool{Prefix: pool, Gateway: netip.MustParseAddr("10.77.0.1"), Exclude: []netip.Prefix{part}}, Addresses: 65517},
 			`{"prefix":"10.77.0.0/16","gateway":"10.77.0.1","exclude":["10.77.1.0/28"],"addresses":65517,"owned":0,"leased":0,` +
 				`"reserved":0,"blocks":0,"owned_blocks":0,"cooling_blocks":0,"free_blocks":0}`},

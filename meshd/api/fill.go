@@ -48,7 +48,7 @@ func (a Attachment) filled() Attachment {
 }
 
 func (i IPAM) filled() IPAM {
-	i.Voters, i.Copies, i.Warnings = list(i.Voters), list(i.Copies), list(i.Warnings)
+	i.Voters, i.Copies = list(i.Voters), list(i.Copies)
 	i.Pools, i.Nodes, i.Blocks = list(i.Pools), list(i.Nodes), list(i.Blocks)
 	i.Claims, i.Reservations = list(i.Claims), list(i.Reservations)
 	i.Lost = filledAll(i.Lost)

@@ -30,7 +30,7 @@ type IPAM struct {
 	Created      time.Time      `json:"created,omitzero"`      // when the registry was made
 	Creator      string         `json:"creator"`               // name of the host that made it
 	Generation   uint64         `json:"generation"`            // how often the registry was recovered from a lost majority
-	DeadAfter    Duration       `json:"dead_after,omitzero"`   // how long a host may be silent before its blocks go to others
+	DeadAfter    Duration       `json:"dead_after,omitzero"`   // how long a host goes on leasing without the registry
 	Refusal      string         `json:"refusal,omitempty"`     // why this host leases no IPv4 addresses now
 	Pools        []PoolUse      `json:"pools"`                 // as they were given
 	Nodes        []NodeUse      `json:"nodes"`                 // by name
@@ -38,7 +38,6 @@ type IPAM struct {
 	Claims       []AddressClaim `json:"claims"`                // addresses that a host holds outside its blocks; by address
 	Lost         []Lease        `json:"lost"`                  // containers of this host whose IPv4 address is not theirs any more
 	Reservations []Reservation  `json:"reservations"`          // by address
-	Warnings     []string       `json:"warnings"`              // one sentence each
 }
 
 // IPAMRole says what part a host has in keeping the block registry.

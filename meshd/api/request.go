@@ -30,7 +30,7 @@ type CreateRequest struct {
 	// IPAM says who decides which host owns which block of the pools, as token.ParseIPAM reads it, with absolute paths;
 	// "": the members.
 	IPAM string `json:"ipam,omitempty"`
-	// DeadAfter is how long a host may be silent before its blocks go to others; 0: 72h.
+	// DeadAfter is how long a host goes on leasing without the registry; a grace later it is removed. 0: 72h.
 	DeadAfter Duration `json:"dead_after,omitzero"`
 	// Force goes on although this host has addresses or routes in a pool.
 	Force bool `json:"force,omitempty"`
