@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -16,6 +17,7 @@ type fsm struct {
 	records *registry.Map
 	index   uint64        // of the last command applied; a snapshot that was restored does not count
 	moved   chan struct{} // closed when index changes; nil: nobody waits
+	history history
 
 	removedAt uint64            // index for which removedIs holds
 	removedIs map[[32]byte]bool // see removed
@@ -28,6 +30,7 @@ func (f *fsm) Apply(entry *raft.Log) any {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.index = entry.Index
+	f.history.add(entry.Index, entry.Data)
 	if f.moved != nil {
 		close(f.moved)
 		f.moved = nil
@@ -41,8 +44,18 @@ func (f *fsm) Apply(entry *raft.Log) any {
 
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	_, records := f.encode()
-	return fsmSnapshot(records), nil
+	f.mu.Lock()
+	history := f.history.append(nil)
+	records := f.records.Clone()
+	f.mu.Unlock()
+	return fsmSnapshot(records.Snapshot(history)), nil
+}
+
+// sum returns the checksum of the history up to the command at index; see history.at.
+func (f *fsm) sum(index uint64) uint32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.history.at(index)
 }
 
 // encode returns all records in the registry's encoding, and the index of the last command in them that is known.
@@ -69,13 +82,17 @@ func (f *fsm) Restore(snapshot io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("reading a snapshot: %w", err)
 	}
+	history, b, ok := restoreHistory(b)
+	if !ok {
+		return errors.New("restoring a snapshot: it is too short")
+	}
 	records, err := registry.Restore(b)
 	if err != nil {
 		return fmt.Errorf("restoring a snapshot: %w", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.records, f.removedIs = records, nil
+	f.records, f.removedIs, f.history = records, nil, history
 	return nil
 }
 

@@ -88,6 +88,9 @@ func (l *leadership) round(ctx context.Context) {
 			s.log.Warn("removed a dead node", "peer", node.Short())
 		}
 	}
+	if !l.v.checked.Load() && l.v.raft.Barrier(s.cfg.Timing.RPC).Error() != nil {
+		return // what was decided before is not applied: the copies could not be compared with it
+	}
 	servers, index, committed := l.v.configuration()
 	if by := l.poll(ctx, servers); by != nil {
 		s.forgot(l.v, *by)

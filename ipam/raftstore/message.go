@@ -50,7 +50,7 @@ type standing struct {
 	lastIndex   uint64 // of its log
 	applied     uint64 // index of the last entry applied
 	command     uint64 // index of the last command applied; 0: not known
-	commandSum  uint32 // that entry's checksum: of two logs, only one can have it
+	commandSum  uint32 // checksum of all commands up to it, see history
 	configIndex uint64 // of the configuration that follows
 	leader      [32]byte
 	servers     []member // raft's configuration

@@ -170,6 +170,7 @@ func TestBadRequests(t *testing.T) {
 	inBubble(t, []int{1}, func(t *testing.T, c *cluster) {
 		s := c.up(1)
 		c.awaitRoles(time.Minute, 1, 0, 0)
+		c.admit(1) // the registry is made
 		ours := s.standing()
 		foreign := sampleStanding()
 		command, err := registry.Command{Op: registry.OpUnreserve, Range: registry.Reservation{

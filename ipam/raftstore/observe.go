@@ -26,7 +26,7 @@ func (s *Store) standing() standing {
 	out.role, out.incarnation = v.role(servers), v.id.incarnation
 	out.lastIndex, out.applied = v.raft.LastIndex(), v.raft.AppliedIndex()
 	out.command, _ = v.fsm.applied()
-	out.commandSum = v.sumOf(out.command)
+	out.commandSum = v.fsm.sum(out.command)
 	if len(servers) > 0 && (index >= out.configIndex || out.role == roleLeader) {
 		out.servers, out.configIndex = servers, index
 	}

@@ -100,7 +100,7 @@ func (r recovery) Snapshot() (raft.FSMSnapshot, error) {
 	if err := result.Err(); err != nil {
 		return nil, fmt.Errorf("raising the generation: %w", err)
 	}
-	return fsmSnapshot(r.records.Snapshot(nil)), nil
+	return fsmSnapshot(r.records.Snapshot(new(history).append(nil))), nil
 }
 
 // Join gives up the registry that this node follows for the older one of the same network that it has met. A copy of the younger

@@ -3,7 +3,6 @@ package raftstore
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -163,15 +162,6 @@ func (v *server) configuration() (servers []member, index uint64, committed bool
 	return servers, future.Index(), future.Index() <= v.raft.CommitIndex()
 }
 
-// sumOf returns the checksum of the entry index of the log, 0 if it is not there.
-func (v *server) sumOf(index uint64) uint32 {
-	var e raft.Log
-	if index == 0 || v.guard.GetLog(index, &e) != nil {
-		return 0
-	}
-	return binary.BigEndian.Uint32(e.Extensions)
-}
-
 // mayDecide reports whether v, which leads, may decide. An only voter leads at once when it starts. If its disk was set back it knows
 // nothing of that, but its copies do: it asks them first, those that answer.
 func (v *server) mayDecide() bool {
@@ -183,8 +173,8 @@ func (v *server) mayDecide() bool {
 }
 
 // setBack reports whether v, which leads, lacks a command that was decided, as another server's standing proves: no leader of a
-// later term lacks one, unless it was set back to an older state. It then may have another one at its place, and even in the same
-// term, as it counts terms anew; but not with the same time in it.
+// later term lacks one, unless it was set back to an older state. It may have another one at its place by then, and raft takes the two
+// for one if their terms are the same, as it counts terms anew; but the histories differ from there on.
 func (v *server) setBack(theirs standing) bool {
 	if theirs.registry != v.registry || v.raft.State() != raft.Leader || theirs.term > v.raft.CurrentTerm() {
 		return false // it may be led by another one by now
@@ -192,7 +182,10 @@ func (v *server) setBack(theirs standing) bool {
 	if theirs.applied > v.raft.LastIndex() {
 		return true
 	}
-	ours := v.sumOf(theirs.command)
+	if theirs.command == 0 || theirs.command > v.raft.AppliedIndex() {
+		return false // not known yet
+	}
+	ours := v.fsm.sum(theirs.command)
 	return ours != 0 && theirs.commandSum != 0 && ours != theirs.commandSum
 }
 
