@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,11 +38,19 @@ func TestAttachUnderFire(t *testing.T) {
 			wg.Go(func() { w.play(ctx) })
 		}
 	}
-	fire(t, l, hosts, 40*time.Second)
+	done := fire(t, l, hosts, 40*time.Second)
 	l.Heal()
 	end()
 	wg.Wait()
-	t.Logf("%v; %d attached at the end", book.counts, len(book.held))
+	t.Logf("%v; %v; %d attached at the end", done, book.counts, len(book.held))
+	for _, what := range []string{"killed", "cut off", "leader killed"} {
+		if done[what] == 0 {
+			t.Errorf("no host was %s: %v", what, done)
+		}
+	}
+	if n := book.counts["attached"]; n < 2000 {
+		t.Errorf("%d attaches were answered, want at least two for each of 1,000 containers", n)
+	}
 
 	meshed(t, hosts...)
 	for _, h := range hosts {
@@ -61,9 +70,11 @@ func TestAttachUnderFire(t *testing.T) {
 	sound(t, hosts...)
 }
 
-// fire kills and cuts off hosts for a while: in turn any meshd, the leader of the block registry, and the network of any host.
-func fire(t *testing.T, l *lab.Lab, hosts []*lab.Host, last time.Duration) {
+// fire kills and cuts off hosts for a while: in turn any meshd, the network of any host, and the leader of the block registry. It
+// returns how often it did what.
+func fire(t *testing.T, l *lab.Lab, hosts []*lab.Host, last time.Duration) map[string]int {
 	t.Helper()
+	done := make(map[string]int)
 	rng := rand.New(rand.NewPCG(1, 2))
 	deadline := time.Now().Add(last)
 	for i := 0; time.Now().Before(deadline); i++ {
@@ -71,18 +82,24 @@ func fire(t *testing.T, l *lab.Lab, hosts []*lab.Host, last time.Duration) {
 		switch i % 3 {
 		case 0:
 			t.Logf("kill -9 of meshd on %s", victim.Name)
+			done["killed"]++
 			victim.Meshd().Kill9()
 			victim.StartMeshd()
 		case 1:
 			t.Logf("%s is cut off", victim.Name)
+			done["cut off"]++
 			l.Partition(victim)
 			time.Sleep(time.Duration(rng.IntN(5000)) * time.Millisecond)
 			l.Heal()
 		case 2:
-			leader := blocks(victim).Leader
+			leader := ""
+			for _, h := range hosts { // not everyone has found it again
+				leader = cmp.Or(leader, blocks(h).Leader)
+			}
 			for _, h := range hosts {
 				if h.Name == leader {
 					t.Logf("kill -9 of meshd on the leader %s", leader)
+					done["leader killed"]++
 					h.Meshd().Kill9()
 					time.Sleep(time.Duration(rng.IntN(10000)) * time.Millisecond) // long enough for another one to lead, or not
 					h.StartMeshd()
@@ -91,6 +108,7 @@ func fire(t *testing.T, l *lab.Lab, hosts []*lab.Host, last time.Duration) {
 		}
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
 	}
+	return done
 }
 
 // ledger is what meshd has acknowledged: who holds which address between the answer to an attach and the beginning of the detach.

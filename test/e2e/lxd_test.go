@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +39,14 @@ func TestLXD(t *testing.T) {
 	a.RestartLXD()
 	allReach(t, a.RunningLXD("web"), db)
 
+	web = a.RunningLXD("web")
+	a.Output("kill", "-9", strings.Split(web.NetNS, "/")[2]) // its init: LXD runs post-stop then
+	a.Within(time.Minute, "web is detached after its init was killed", func() bool { return len(leases(b)) == 1 }, func() string { return a.Output("meshctl", "leases") })
+	a.LXDCommand("start", "web", "-q")
+	web = a.RunningLXD("web")
+	if web.IPv4() != addr4 {
+		t.Errorf("address of web after its init was killed = %v, was %v", web.IPv4(), addr4)
+	}
 	a.LXDCommand("delete", "-f", "web", "-q")
 	a.Within(time.Minute, "web is detached after its end", func() bool { return len(leases(b)) == 1 }, func() string { return a.Output("meshctl", "leases") })
 	a.Output("meshctl", "ipam", "check")
