@@ -14,7 +14,8 @@ func TestCheckName(t *testing.T) {
 		{strings.Repeat("x", 33), "33 characters"},
 		{"-a", "begins or ends"}, {"a-", "begins or ends"}, {"-", "begins or ends"},
 		{"Home", "capital letter 'H'"},
-		{"a.b", "character '.'"}, {"a b", "character ' '"}, {"a/b", "character '/'"}, {"..", "character '.'"},
+		{"a.b", "character '.'"}, {"a b", "character ' '"}, {"b%d", "character '%'"},
+		{"all", "no name for an interface"}, {"default", "no name for an interface"}, {"alle", ""}, {"a/b", "character '/'"}, {"..", "character '.'"},
 		{"näh", "character 'ä'"}, {"a\n", `character '\n'`},
 	} {
 		checkError(t, fmt.Sprintf("CheckName(%q)", tt.name), CheckName(tt.name), tt.says)

@@ -53,7 +53,7 @@ func CheckNodeName(name string) error {
 }
 
 // CheckIfName says whether name may name a network interface: the kernel's rules (dev_valid_name, net/core/dev.c), and
-// printable ASCII only.
+// printable ASCII only, no pattern (b%d), and nothing that stands for all interfaces.
 func CheckIfName(name string) error {
 	switch {
 	case name == "":
@@ -62,9 +62,11 @@ func CheckIfName(name string) error {
 		return fmt.Errorf("interface name %.80q has %d characters; the kernel allows %d", name, len(name), MaxIfName)
 	case name == "." || name == "..":
 		return fmt.Errorf("%q is not an interface name", name)
+	case name == "all" || name == "default":
+		return fmt.Errorf("%q is no name for an interface: its settings could not be told from those of all (/proc/sys/net)", name)
 	}
 	for i := range len(name) {
-		if c := name[i]; c <= ' ' || c > '~' || c == '/' || c == ':' {
+		if c := name[i]; c <= ' ' || c > '~' || c == '/' || c == ':' || c == '%' {
 			return fmt.Errorf("interface name %q has the character %q", name, c)
 		}
 	}
