@@ -42,14 +42,12 @@ func (a *assembler) find(h wire.Header) *pending {
 		if p.is(h) {
 			return p
 		}
-		if p.receiver == h.Receiver && p.base < h.Counter {
-			p.overtaken = true
-		}
 	}
 	return nil
 }
 
-// overtake notes that a frame in one piece has come.
+// overtake notes that the first piece of a frame has come, which has been opened: what is claimed without keys must not cut short what
+// honest frames are waited for.
 func (a *assembler) overtake(h wire.Header) {
 	for _, p := range a.active {
 		if p.receiver == h.Receiver && p.base < h.Counter {
@@ -135,10 +133,20 @@ func (a *assembler) giveUp(p *pending) {
 	a.free = append(a.free, p)
 }
 
-// written frees those whose packets are written.
+// unused frees the last one of busy, whose packet is not written.
+func (a *assembler) unused() {
+	last := len(a.busy) - 1
+	a.free, a.busy = append(a.free, a.busy[last]), a.busy[:last]
+}
+
+// written frees those whose packets are written. What is more than can be needed for long goes.
 func (a *assembler) written() {
 	a.free = append(a.free, a.busy...)
 	a.busy = a.busy[:0]
+	if len(a.free) > maxPending {
+		clear(a.free[maxPending:])
+		a.free = a.free[:maxPending]
+	}
 }
 
 // expire gives up what has waited long enough. It reports whether an offloaded frame is still waited for.

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -283,6 +284,60 @@ func TestForgedPiecesDoNoHarm(t *testing.T) {
 		x.receive(t, ds[i])
 	}
 	x.b.wantFrames(t, "among forged pieces", plainFrames(p)...)
+}
+
+// A forged piece of a frame that does not exist, later than an honest one, does not cut short what that is waited for.
+func TestForgedPiecesOvertakeNothing(t *testing.T) {
+	x := newPair(t)
+	p := super(20000, 1)
+	ds := x.send(p)
+	last := len(ds) - 1
+	x.receive(t, ds[:last]...)
+	forged := bytes.Clone(ds[0].Buf)
+	forged[1] = 1
+	binary.BigEndian.PutUint64(forged[8:], 1<<59)
+	h, k := x.b.parse(t, forged)
+	if err := x.b.in.Datagram(x.now, h, k, forged); err == nil {
+		t.Fatal("a forged piece was opened")
+	}
+	x.now = x.now.Add(tailTime / 2)
+	x.receive(t)
+	x.receive(t, ds[last])
+	x.b.wantFrames(t, "with its end", plainFrames(p)...)
+}
+
+// What the switch drops, after it was put together or what remained of it was cut, keeps no memory.
+func TestDroppedFramesKeepNoMemory(t *testing.T) {
+	x := newPair(t)
+	p := super(60000, 1)
+	copy(p[offload.HeaderLen:], []byte{1, 0x80, 0xc2, 0, 0, 0}) // what bridges keep on their link
+	for range maxPeerPending {
+		b, _ := payload(bytes.Clone(p)[:len(p):len(p)], wire.MaxPayload)
+		base, err := x.a.machine.Session(x.b.id).Keypair().Reserve(maxPieces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 600
+		for i, at := 0, 0; at < len(b); i, at = i+1, at+size {
+			end := min(at+size, len(b))
+			if whole := i%8 != 7 || end == len(b); whole {
+				x.receive(t, x.piece(t, base, i, end < len(b), true, b[at:end]))
+			}
+		}
+	}
+	x.now = x.now.Add(time.Second)
+	x.receive(t)
+	for i := range uint64(100) { // whole ones, all in one batch
+		f := plain(MAC{1, 0x80, 0xc2, 0, 0, 0}, macA, 200, 1)
+		for j := range 2 {
+			d := x.piece(t, 1<<40+2*i, j, j == 0, false, f[100*j:100*j+100])
+			x.b.receive(t, x.now, d.Buf)
+		}
+	}
+	if n := len(x.b.in.pieces.free) + len(x.b.in.pieces.busy); n > maxPeerPending+1 {
+		t.Errorf("frames that memory is kept for = %d, want at most %d", n, maxPeerPending+1)
+	}
+	x.b.wantFrames(t, "that do not cross")
 }
 
 // piece is a sealed piece of any form.

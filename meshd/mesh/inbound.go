@@ -99,6 +99,9 @@ func (in *Inbound) piece(h wire.Header, k *session.Keypair, datagram []byte) err
 		return err
 	}
 	in.sw.shared.counters.inDatagrams.Add(1)
+	if begins {
+		in.pieces.overtake(h)
+	}
 	from := in.peer(k)
 	switch {
 	case from == nil:
@@ -135,7 +138,9 @@ func (in *Inbound) take(from *peer, p *pending, begins bool, h wire.Header, n in
 		return
 	}
 	in.pieces.finish(p)
-	in.packet(from, packet)
+	if !in.packet(from, packet) {
+		in.pieces.unused()
+	}
 }
 
 // salvage delivers the whole segments of a frame that has holes.
@@ -145,20 +150,23 @@ func (in *Inbound) salvage(p *pending) {
 		in.pieces.free = in.pieces.free[:len(in.pieces.free)-1]
 		in.pieces.busy = append(in.pieces.busy, room)
 		in.sw.shared.counters.inSalvaged.Add(uint64(n))
-		in.packet(p.peer, offload.Slice(room.buf, packet, first, n))
+		if !in.packet(p.peer, offload.Slice(room.buf, packet, first, n)) {
+			in.pieces.unused()
+		}
 	})
 }
 
 // packet queues a packet from p for the TAP, or counts why not.
-func (in *Inbound) packet(p *peer, packet []byte) {
+func (in *Inbound) packet(p *peer, packet []byte) (queued bool) {
 	if why := in.judge(p, packet); why != passes {
 		in.sw.drop(why)
-		return
+		return false
 	}
 	in.packets = append(in.packets, packet)
 	if len(packet) >= longPacket || len(in.packets) == cap(in.packets) {
 		in.write()
 	}
+	return true
 }
 
 // judge judges one packet from p, and passes if it is for the TAP.

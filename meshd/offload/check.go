@@ -68,15 +68,16 @@ func Check(p []byte, maxFrame int) error {
 
 // checkSegments holds h, of a frame that is to be cut, against it.
 func (h Header) checkSegments(f []byte, maxFrame int) error {
-	var want, checksum uint16 // lengths of the headers, place of the checksum
+	var checksum uint16            // its place
+	start, want := int(h.Start), 0 // want: length of the headers; in int, where nothing wraps
 	switch h.Kind {
 	case TCPv4, TCPv4 | ecn, TCPv6, TCPv6 | ecn:
-		if int(h.Start)+tcpLen > len(f) || f[h.Start+12]>>4*4 < tcpLen {
+		if start+tcpLen > len(f) || f[start+12]>>4*4 < tcpLen {
 			return ErrHeaders
 		}
-		want, checksum = h.Start+uint16(f[h.Start+12]>>4)*4, tcpChecksum
+		want, checksum = start+int(f[start+12]>>4)*4, tcpChecksum
 	case UDP:
-		want, checksum = h.Start+udpLen, udpChecksum
+		want, checksum = start+udpLen, udpChecksum
 	default:
 		return ErrFlags
 	}
@@ -84,10 +85,10 @@ func (h Header) checkSegments(f []byte, maxFrame int) error {
 		return ErrChecksum
 	}
 	l3, version, ok := network(f)
-	if !ok || h.HeadersLen != want || want > MaxHeaders || int(want) >= len(f) || !h.matches(f, l3, version) {
+	if !ok || int(h.HeadersLen) != want || want > MaxHeaders || want >= len(f) || !h.matches(f, l3, version) {
 		return ErrHeaders
 	}
-	payload := len(f) - int(want)
+	payload := len(f) - want
 	if h.Size == 0 || int(h.HeadersLen)+int(h.Size) > maxFrame {
 		return ErrSize
 	}

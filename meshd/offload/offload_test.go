@@ -206,6 +206,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"IPv4 header length", change(tcp, func(_ *offload.Header, f []byte) { f[14] = 0x44 }), offload.ErrHeaders},
 		{"ARP", change(tcp, func(_ *offload.Header, f []byte) { f[13] = 6 }), offload.ErrHeaders},
 		{"three tags", offloadtest.Packet{Kind: offload.TCPv4, Tags: 3, Payload: 3000, Size: 1000}.Make(), offload.ErrHeaders},
+		{"headers that would wrap 16 bits", longHeaders(65534), offload.ErrHeaders},
+		{"headers that are too long", longHeaders(300), offload.ErrHeaders},
 		{"no size", change(tcp, func(h *offload.Header, _ []byte) { h.Size = 0 }), offload.ErrSize},
 		{"segments longer than the MTU", change(tcp, func(h *offload.Header, _ []byte) { h.Size = 1500 }), offload.ErrSize},
 		{"TCP in single bytes", change(tcp, func(h *offload.Header, _ []byte) { h.Size = 1 }), offload.ErrSize},
@@ -219,6 +221,27 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%s: Check() = %v, want %v", tt.name, err, tt.want)
 		}
 	}
+}
+
+// longHeaders returns a packet of UDP segments whose UDP header is at byte start of the frame, behind IPv6 options. Its own length of the
+// headers is that in 16 bits.
+func longHeaders(start int) []byte {
+	f := make([]byte, start+8)
+	copy(f, []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd})
+	ip := f[14:]
+	ip[0], ip[6], ip[7] = 0x60, 60, 64
+	binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-40))
+	for i, end := 40, start-14; i < end; {
+		n := min(2048, (end-i)/8*8)
+		ip[i], ip[i+1] = 60, byte(n/8-1)
+		if i+n == end {
+			ip[i] = 17
+		}
+		i += max(n, 8)
+	}
+	p := append(make([]byte, offload.HeaderLen), f...)
+	offload.Header{Flags: offload.NeedsChecksum, Kind: offload.UDP, HeadersLen: uint16(start + 8), Size: 1000, Start: uint16(start), Offset: 6}.Put(p)
+	return p
 }
 
 // "A kernel says in HeadersLen how much of the frame lies in one piece of its memory, and may say that a checksum was verified."
@@ -252,6 +275,7 @@ func FuzzCheck(f *testing.F) {
 			f.Add(tt.Make())
 		}
 	}
+	f.Add(longHeaders(65534))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if len(p) < offload.HeaderLen || offload.Check(p, maxFrame) != nil {
 			return
