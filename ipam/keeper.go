@@ -19,10 +19,14 @@ type keeper struct {
 	rejoin   bool                      // the next Refresh may be answered by another registry
 	lost     map[Attachment]netip.Addr // leases that have been reported
 	silent   bool                      // the last Refresh has failed, and was logged
+	retired  bool                      // this node leaves: it asks for nothing any more
 }
 
 // do has the block store decide c for this node.
 func (k *keeper) do(ctx context.Context, c registry.Command) (registry.Result, error) {
+	if k.retired {
+		return registry.Result{}, fmt.Errorf("%w: this host is leaving the network", ErrNoStore)
+	}
 	k.seq++
 	c.Node, c.Instance, c.Seq = k.cfg.Node, k.cfg.Instance, k.seq
 	k.cfg.Store.standing(&c)
@@ -108,7 +112,7 @@ func (k *keeper) reportLost() {
 	}
 	if news {
 		for _, l := range lost {
-			k.cfg.Log.Warn("the IPv4 address of an attachment is lost: attach it again", "container", l.Container, "ifname", l.IfName, "addr", l.IPv4)
+			k.cfg.Log.Warn("the IPv4 address of an attachment is lost: detach it and attach it again", "container", l.Container, "ifname", l.IfName, "addr", l.IPv4)
 		}
 		if k.cfg.Lost != nil {
 			k.cfg.Lost(lost)
@@ -119,6 +123,9 @@ func (k *keeper) reportLost() {
 
 // tend does what is due: a Refresh, a block more, or one less.
 func (k *keeper) tend(ctx context.Context) {
+	if k.retired {
+		return
+	}
 	if !k.cfg.Now().Before(k.due) {
 		err := k.refresh(ctx)
 		if (err != nil) != k.silent {

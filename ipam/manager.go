@@ -201,6 +201,13 @@ func (m *Manager) nudge() {
 // Bar ends the leasing of IPv4 addresses, because of why, until the block store has answered a Refresh.
 func (m *Manager) Bar(why error) { m.cfg.Store.bar(fmt.Errorf("%w: %w", ErrNoAddress, why)) }
 
+// Retire ends all leasing of IPv4 addresses, and all that this node says to the block store, for good: it is about to be removed, and must
+// not be admitted anew. When it returns nothing is under way.
+func (m *Manager) Retire(ctx context.Context) error {
+	m.Bar(errors.New("this host is leaving the network"))
+	return m.run(ctx, func(context.Context) error { m.retired = true; return nil })
+}
+
 // CarveOut leaves addr, which is in a block of this node and free, to another node. It is how the owner answers Carve. The error
 // wraps registry.ErrTaken if the address is in use here.
 func (m *Manager) CarveOut(ctx context.Context, addr netip.Addr, to registry.NodeID, epoch uint64, attachment string) error {

@@ -263,3 +263,34 @@ func TestRejoin(t *testing.T) {
 		}
 	})
 }
+
+// A host that leaves is removed once, and asks for nothing afterwards: it would be admitted anew.
+func TestRetire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blocks := newMemStore(t, "10.77.0.0/24")
+		m := startHost(t, 1, blocks, newMemDirectory(), nil)
+		if _, err := m.any(t, "web"); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Retire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		blocks.mu.Lock()
+		asked := len(blocks.ops)
+		blocks.mu.Unlock()
+		if _, err := m.any(t, "db"); !errors.Is(err, ErrNoAddress) ||
+			!strings.Contains(err.Error(), "leaving") {
+			t.Errorf("Lease of a host that leaves: error = %v, want one that says so", err)
+		}
+		if err := m.Refresh(t.Context()); !errors.Is(err, ErrNoStore) {
+			t.Errorf("Refresh of a host that leaves: error = %v, want ErrNoStore", err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		blocks.mu.Lock()
+		defer blocks.mu.Unlock()
+		if n := len(blocks.ops); n != asked {
+			t.Errorf("the block store was asked %d times more", n-asked)
+		}
+	})
+}

@@ -62,10 +62,19 @@ func (t *terms) why(addr netip.Addr) error {
 	}
 	for _, r := range t.Reserved {
 		if r.Contains(addr) {
-			return fmt.Errorf("%v is in the reserved range %v to %v (%s): %w", addr, r.First, r.Last, r.Comment, registry.ErrReserved)
+			return fmt.Errorf("%v is in the reserved range %v to %v%s; release it first (meshctl ipam release): %w", addr, r.First, r.Last, remark(r.Comment),
+				registry.ErrReserved)
 		}
 	}
 	return nil
+}
+
+// remark returns a comment in brackets, if there is one.
+func remark(comment string) string {
+	if comment == "" {
+		return ""
+	}
+	return " (" + comment + ")"
 }
 
 func (t *terms) prefixes() []netip.Prefix {

@@ -98,7 +98,52 @@ func add(ctx context.Context, client *api.Client, r attach.Request) (api.Attachm
 	case cerr != nil:
 		return api.Attachment{}, err
 	}
-	return a, nil
+	return a, asWanted(r, a)
+}
+
+// asWanted says whether what is attached already has the IPv4 address that is asked for.
+func asWanted(r attach.Request, a api.Attachment) error {
+	has := "no IPv4 address"
+	for _, p := range a.Addresses {
+		if p.Addr().Is4() {
+			has = p.Addr().String()
+		}
+	}
+	switch {
+	case r.IPv4 == "" || r.IPv4 == has, r.IPv4 == api.NoIPv4 && has == "no IPv4 address":
+		return nil
+	case r.IPv4 == api.NoIPv4:
+		return fmt.Errorf("%s/%s has %s and shall have none; detach it first", r.Container, r.IfName, has)
+	}
+	return fmt.Errorf("%s/%s has %s and shall have %s; detach it first", r.Container, r.IfName, has, r.IPv4)
+}
+
+// checkNetwork refuses to detach a container from a network that it is not in.
+func checkNetwork(ctx context.Context, client *api.Client, r attach.Request) error {
+	if r.Network == "" {
+		return nil
+	}
+	if _, err := client.Network(ctx, r.Network); err != nil {
+		return err
+	}
+	attachments, err := client.Attachments(ctx, "")
+	if err != nil {
+		return err
+	}
+	elsewhere := ""
+	for _, a := range attachments {
+		if a.Container != r.Container || a.IfName != r.IfName {
+			continue
+		}
+		if a.Network == r.Network {
+			return nil
+		}
+		elsewhere = a.Network
+	}
+	if elsewhere != "" {
+		return fmt.Errorf("%s/%s is in network %s, not in %s", r.Container, r.IfName, elsewhere, r.Network)
+	}
+	return nil
 }
 
 func detachCommand(c *cli) *cobra.Command {
@@ -118,6 +163,9 @@ func detachCommand(c *cli) *cobra.Command {
 				return err
 			}
 			r.Network, r.Source = optional(args), api.SourceManual
+			if err := checkNetwork(cmd.Context(), c.client(), r); err != nil {
+				return err
+			}
 			others := otherInterfaces(cmd.Context(), c.client(), r)
 			if err := attach.Del(cmd.Context(), c.client(), r); err != nil {
 				return fmt.Errorf("detaching %s/%s: %w", r.Container, r.IfName, err)

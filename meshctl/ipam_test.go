@@ -109,7 +109,7 @@ func TestIPAMChanges(t *testing.T) {
 		{"ipam recover home", "home", "home: this host keeps the registry now, generation 2; voters given up: db-1 db-2\n" +
 			"  no new blocks before " + now().Local().Format(time.DateTime) + "; hosts go on leasing from those that they have\n" +
 			"  and not before these are heard, or removed (meshctl node remove): web-2\n"},
-		{"ipam adopt home", "home", "home: this host has joined registry aa of db-1\n  web/eth0 lost 10.77.0.9; attach it again\n"},
+		{"ipam adopt home", "home", "home: this host has joined registry aa of db-1\n  web/eth0 lost 10.77.0.9; detach it and attach it again\n"},
 		{"node remove db-1 --force", api.RemoveNodeRequest{Network: "home", Node: "db-1", Force: true}, "removed db-1 from home: 1 block to be free in 59m"},
 	} {
 		d := new(daemon)

@@ -62,7 +62,7 @@ func (c *cli) registry(m api.IPAM) error {
 		t.row("  hosts", fmt.Sprintf("stop leasing after %v of silence, and are removed", m.DeadAfter))
 	}
 	for _, l := range m.Lost {
-		t.row("  lost", fmt.Sprintf("%s of %s/%s; attach it again", family(l.Addresses, true), l.Container, l.IfName))
+		t.row("  lost", fmt.Sprintf("%s of %s/%s; detach it and attach it again", family(l.Addresses, true), l.Container, l.IfName))
 	}
 	return t.flush()
 }

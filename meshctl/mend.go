@@ -86,7 +86,7 @@ func (c *cli) adopted(network string, a api.Adopted) error {
 		return err
 	}
 	for _, l := range a.Lost {
-		if _, err := fmt.Fprintf(c.stdout, "  %s/%s lost %s; attach it again\n", l.Container, l.IfName, family(l.Addresses, true)); err != nil {
+		if _, err := fmt.Fprintf(c.stdout, "  %s/%s lost %s; detach it and attach it again\n", l.Container, l.IfName, family(l.Addresses, true)); err != nil {
 			return err
 		}
 	}

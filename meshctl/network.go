@@ -64,7 +64,7 @@ func createCommand(c *cli) *cobra.Command {
 ` + ipamHelp + `
 
 ` + footer,
-		Example: `  meshctl network create home > token
+		Example: `  (umask 077; meshctl network create home > token)
   meshctl network create home --bridge lxcbr0 --endpoint a.example.net:7000
   meshctl network create prod --pool 10.20.0.0/16 --exclude 10.20.0.0/24 --ipam etcd://192.0.2.5,192.0.2.6`,
 		Args: checked(cobra.ExactArgs(1)),
@@ -217,7 +217,7 @@ func joinCommand(c *cli) *cobra.Command {
 			return c.join(cmd.Context(), r, file)
 		},
 	}
-	cmd.Flags().StringVar(&file, "token-file", "", "`file` with the token; - is standard input")
+	cmd.Flags().StringVar(&file, "token-file", "", "`file` with the token, which others must not be able to read; - is standard input")
 	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
 	etcd.add(cmd)
 	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)

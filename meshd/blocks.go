@@ -147,8 +147,8 @@ func checkRoutes(s settings) error {
 		}
 		for _, p := range s.Pools {
 			if p.Prefix.Overlaps(dst) {
-				return api.Errorf(api.Conflict, "pool %v overlaps the route to %v by %s of this host; choose another --pool, or --force "+
-					"if that route is not needed", p.Prefix, dst, link.Attrs().Name)
+				return api.Errorf(api.Conflict, "pool %v overlaps the route to %v by %s of this host; create the network with another --pool, or "+
+					"--force if that route is not needed", p.Prefix, dst, link.Attrs().Name)
 			}
 		}
 	}

@@ -217,8 +217,8 @@ func (d *daemon) checkPools(s settings, force bool) error {
 		for _, p := range other.Pools {
 			for _, q := range s.Pools {
 				if tapName(other) != tapName(s) && p.Prefix.Overlaps(q.Prefix) && !force {
-					return api.Errorf(api.Conflict, "pool %v overlaps %v of network %s on this host; choose another --pool, or --force if no "+
-						"container is to be in both", q.Prefix, p.Prefix, other.Name)
+					return api.Errorf(api.Conflict, "pool %v overlaps %v of network %s on this host; create the network with another --pool, or --force if "+
+						"no container is to be in both", q.Prefix, p.Prefix, other.Name)
 				}
 			}
 		}

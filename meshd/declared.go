@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
@@ -76,7 +77,7 @@ func apply(have settings, want config.Network) (*settings, error) {
 	}
 	if len(want.Pools) > 0 && !slices.EqualFunc(want.Pools, have.Pools, func(a, b token.Pool) bool { return a.Prefix == b.Prefix }) ||
 		want.IPv4None != (len(have.Pools) == 0) || want.IPAM.Public().String() != have.IPAM.Public().String() {
-		return nil, api.Errorf(api.Conflict, "pools and ipam of a network cannot be changed: they are %v and %v", have.Pools, have.IPAM)
+		return nil, api.Errorf(api.Conflict, "pools and ipam of a network cannot be changed: they are %s and %v", poolNames(have.Pools), have.IPAM.Public())
 	}
 	next := have
 	next.IPAM = want.IPAM // with what lets this host in
@@ -88,4 +89,16 @@ func apply(have settings, want config.Network) (*settings, error) {
 		return nil, nil
 	}
 	return &next, nil
+}
+
+// poolNames returns the prefixes of pools, or "none".
+func poolNames(pools []token.Pool) string {
+	if len(pools) == 0 {
+		return "none"
+	}
+	var prefixes []string
+	for _, p := range pools {
+		prefixes = append(prefixes, p.Prefix.String())
+	}
+	return strings.Join(prefixes, ", ")
 }

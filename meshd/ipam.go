@@ -447,21 +447,30 @@ func (d *daemon) RemoveNode(ctx context.Context, r api.RemoveNodeRequest) (api.R
 	return removed, nil
 }
 
-// findNode returns the node that has a name or an identity.
+// minPrefix is how much of an identity names a host: what tables show.
+const minPrefix = 10
+
+// findNode returns the node that has a name, or an identity of which at least the beginning is given. A node that has been removed is
+// found by its identity only.
 func findNode(s registry.State, which string) (registry.NodeID, error) {
 	var found []registry.NodeID
 	for id, n := range s.Nodes {
-		if id.String() == which || n.Name == which && !n.Removed {
+		if n.Name == which && !n.Removed || len(which) >= minPrefix && strings.HasPrefix(id.String(), which) {
 			found = append(found, id)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return registry.NodeID{}, api.Errorf(api.NotFound, "the registry knows no host %q", which)
+		return registry.NodeID{}, api.Errorf(api.NotFound, "the registry knows no host %q that is not removed", which)
 	case 1:
 		return found[0], nil
 	}
-	return registry.NodeID{}, api.Errorf(api.Conflict, "%d hosts are called %q; say the identity (meshctl ipam show --json)", len(found), which)
+	var ids []string
+	for _, id := range found {
+		ids = append(ids, id.String()[:minPrefix])
+	}
+	slices.Sort(ids)
+	return registry.NodeID{}, api.Errorf(api.Conflict, "%d hosts are called %q; say which by its ID: %s", len(found), which, strings.Join(ids, ", "))
 }
 
 // ipv4Error gives what the registry and the leases refuse the code of the API.

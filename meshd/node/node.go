@@ -146,7 +146,10 @@ func (n *Node) Leave(ctx context.Context) error {
 		// What this node owned is free again after a grace. If nobody can be asked now, the others find out in time.
 		give := registry.Command{Op: registry.OpRemoveNode, To: registry.NodeID(n.ID()), Comment: "it left the network"}
 		giving, cancel := context.WithTimeout(ctx, giveBackTimeout) // the members must still hear the goodbye
-		_, err := n.blocks.Do(giving, give)
+		err := n.manager.Retire(giving)
+		if err == nil {
+			_, err = n.blocks.Do(giving, give)
+		}
 		cancel()
 		if err != nil {
 			n.log.Warn("the blocks of addresses could not be given back", "err", err)

@@ -63,7 +63,7 @@ func CheckIfName(name string) error {
 	case name == "." || name == "..":
 		return fmt.Errorf("%q is not an interface name", name)
 	case name == "all" || name == "default":
-		return fmt.Errorf("%q is no name for an interface: its settings could not be told from those of all (/proc/sys/net)", name)
+		return fmt.Errorf("the kernel keeps the interface name %q for itself; choose another", name)
 	}
 	for i := range len(name) {
 		if c := name[i]; c <= ' ' || c > '~' || c == '/' || c == ':' || c == '%' {

@@ -154,7 +154,8 @@ func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
 }
 
 // Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
-// success. The interface goes even if meshd cannot be told.
+// success. The interface goes even if meshd cannot be told; but while it could not be removed, the addresses stay leased: the container
+// has them.
 func Del(ctx context.Context, client *api.Client, r Request) error {
 	unlock, err := lock(ctx, r)
 	if err != nil {
@@ -162,13 +163,15 @@ func Del(ctx context.Context, client *api.Client, r Request) error {
 	}
 	defer unlock()
 	if r.HostLink == "" { // else the runtime removes its own
-		err = netdev.Delete(netdev.HostName(r.Container, r.IfName))
+		if err := netdev.Delete(netdev.HostName(r.Container, r.IfName)); err != nil {
+			return err
+		}
 	}
 	_, derr := client.Detach(ctx, api.DetachRequest{Network: r.Network, Container: r.Container, IfName: r.IfName})
 	if api.CodeOf(derr) == api.NotFound {
-		derr = nil
+		return nil
 	}
-	return errors.Join(err, derr)
+	return derr
 }
 
 // Check says whether the container's interface is as meshd's attachment wants it. The error says what is not.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,6 +58,22 @@ func TestAddCheckDel(t *testing.T) {
 	}
 	if got, want := b.Calls(), []string{"attach c1/eth0", "detach c1/eth0", "detach c1/eth0"}; !slices.Equal(got, want) {
 		t.Errorf("calls = %q, want %q", got, want)
+	}
+}
+
+// "While it could not be removed, the addresses stay leased: the container has them."
+func TestDelThatFails(t *testing.T) {
+	b := meshdtest.New()
+	client, r := start(t, b)
+	name := attach.HostName(r.Container, r.IfName)
+	if out, err := exec.Command("ip", "link", "add", name, "type", "bridge").CombinedOutput(); err != nil { // what Del does not remove
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := attach.Del(context.Background(), client, r); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("Del error = %v, want one about %s", err, name)
+	}
+	if calls := b.Calls(); len(calls) != 0 {
+		t.Errorf("calls = %q, want none: nothing was removed", calls)
 	}
 }
 

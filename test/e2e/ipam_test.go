@@ -278,8 +278,16 @@ func TestRequestedAddresses(t *testing.T) {
 		}
 		c.Reaches(db, waitMesh)
 	}
-	a.Output("meshctl", "detach", "--netns", "/run/netns/hand", "--container", "hand")
-	a.Output("meshctl", "attach", "--netns", "/run/netns/hand", "--container", "hand")
+	again := []string{"meshctl", "attach", "--netns", "/run/netns/hand", "--container", "hand"}
+	a.Output(append(again, "--ip", "10.77.9.1")...) // as it is
+	fails(t, a, 1, []string{"10.77.9.1", "10.77.9.9", "detach it first"}, append(again, "--ip", "10.77.9.9")...)
+	fails(t, a, 1, []string{"10.77.9.1", "detach it first"}, append(again, "--ipv4", "none")...)
+	fails(t, a, 1, []string{"nosuch"}, "meshctl", "detach", "--container", "hand", "nosuch")
+	a.Output("meshctl", "network", "create", "other", "--pool", "10.98.0.0/24")
+	fails(t, a, 1, []string{"hand/eth0", "mesh", "not in other"}, "meshctl", "detach", "--container", "hand", "other")
+	asked[0].Reaches(db, waitMesh) // it was left alone
+	a.Output("meshctl", "detach", "--container", "hand", "mesh")
+	a.Output(append(again, "mesh")...)
 	sound(t, hosts...)
 }
 
