@@ -76,7 +76,7 @@ func (c *chooser) requested(a Attachment, addr netip.Addr) error {
 		return err
 	}
 	if other, ok := c.leased[addr]; ok {
-		return fmt.Errorf("%v is held by %v on this host: %w", addr, other, registry.ErrTaken)
+		return fmt.Errorf("%v is held by %v: %w", addr, other, registry.ErrTaken)
 	}
 	if other, ok := c.lost[addr]; ok && other != a {
 		return fmt.Errorf("%v may still be in use by %v on this host, which lost it; detach that first: %w", addr, other, registry.ErrTaken)

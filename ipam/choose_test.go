@@ -131,7 +131,7 @@ func TestRequested(t *testing.T) {
 	}{
 		{"10.77.0.3", nil, ""},
 		{"10.77.0.100", nil, ""},
-		{"10.77.0.2", registry.ErrTaken, "10.77.0.2 is held by web/eth0 on this host"},
+		{"10.77.0.2", registry.ErrTaken, "10.77.0.2 is held by web/eth0"},
 		{"10.77.0.0", registry.ErrUnusable, "10.77.0.0 is the network address of pool 10.77.0.0/24"},
 		{"10.77.0.1", registry.ErrUnusable, "the gateway"},
 		{"10.77.0.4", registry.ErrUnusable, "an excluded address"},

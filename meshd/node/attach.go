@@ -50,7 +50,7 @@ func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	defer n.attaching.lock(a)()
 	lease, err := n.lease(ctx, r)
 	if err != nil {
-		return ipam.Lease{}, fmt.Errorf("leasing an address for %v: %w", a, err)
+		return ipam.Lease{}, err // names the attachment, or the address that is asked for
 	}
 	if err := n.control.Upsert(n.neighbour(lease)); err != nil {
 		_, released := n.release(a)
