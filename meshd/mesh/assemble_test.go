@@ -21,7 +21,7 @@ func super(payload int, seed uint64) []byte {
 // plainFrames returns the plain frames that a packet stands for.
 func plainFrames(p []byte) [][]byte {
 	var all [][]byte
-	offload.Segment(slices.Clone(p), func(plain []byte) { all = append(all, slices.Clone(plain[offload.HeaderLen:])) })
+	offload.Segment(nil, slices.Clone(p), func(plain []byte) { all = append(all, slices.Clone(plain[offload.HeaderLen:])) })
 	return all
 }
 

@@ -141,7 +141,7 @@ func (r *recorder) WriteBatch(packets [][]byte) (int, error) {
 	}
 	for _, p := range packets {
 		r.packets = append(r.packets, bytes.Clone(p))
-		offload.Segment(bytes.Clone(p), func(plain []byte) { r.written = append(r.written, bytes.Clone(plain[offload.HeaderLen:])) })
+		offload.Segment(nil, bytes.Clone(p), func(plain []byte) { r.written = append(r.written, bytes.Clone(plain[offload.HeaderLen:])) })
 	}
 	return len(packets), nil
 }

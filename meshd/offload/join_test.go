@@ -15,7 +15,7 @@ func datagrams(ipv6 bool, tags int, lengths ...int) [][]byte {
 	var ps [][]byte
 	for i, n := range lengths {
 		whole := offloadtest.Packet{Kind: offload.UDP, IPv6: ipv6, Tags: tags, Payload: n, Size: 1400, Seed: 1}.Make()
-		offload.Segment(whole, func([]byte) {}) // completes nothing of what follows
+		offload.Segment(nil, whole, func([]byte) {}) // completes nothing of what follows
 		p := offload.Slice(make([]byte, 0, len(whole)+offload.TailLen), offloadtest.Packet{Kind: offload.UDP, IPv6: ipv6, Tags: tags, Payload: n, Size: 1400, Seed: 1}.Make(), 0, 1)
 		for j := len(p) - n; j < len(p); j++ {
 			p[j] = byte(i*7 + j)
@@ -29,7 +29,7 @@ func datagrams(ipv6 bool, tags int, lengths ...int) [][]byte {
 func plain(ps ...[]byte) [][]byte {
 	var all [][]byte
 	for _, p := range ps {
-		offload.Segment(slices.Clone(p), func(f []byte) {
+		offload.Segment(nil, slices.Clone(p), func(f []byte) {
 			f = slices.Clone(f[offload.HeaderLen:])
 			l3 := 14
 			for f[l3-2] == 0x81 {

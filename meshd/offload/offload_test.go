@@ -87,6 +87,21 @@ func apart(t *testing.T, p []byte) segment {
 	return s
 }
 
+// "They are made in buf": with memory that is as long as the longest, nothing is allocated.
+func TestSegmentDoesNotAllocate(t *testing.T) {
+	buf := make([]byte, 0, offload.MaxPacket)
+	for _, tt := range made {
+		p, n := tt.Make(), 0
+		scratch := make([]byte, 0, len(p))
+		allocs := testing.AllocsPerRun(10, func() {
+			offload.Segment(buf, append(scratch, p...), func([]byte) { n++ })
+		})
+		if allocs != 0 || n == 0 {
+			t.Errorf("%s: %v allocations for %d segments, want 0", tt.name, allocs, n)
+		}
+	}
+}
+
 // "Segment cuts into plain frames": lengths, checksums, sequence numbers, identifications and flags are as a kernel makes them.
 func TestSegment(t *testing.T) {
 	for _, tt := range made {
@@ -99,7 +114,7 @@ func TestSegment(t *testing.T) {
 			n, total := 0, offload.Segments(p)
 			var got []byte
 			var first segment
-			offload.Segment(slices.Clone(p), func(plain []byte) {
+			offload.Segment(nil, slices.Clone(p), func(plain []byte) {
 				s := apart(t, slices.Clone(plain))
 				if n == 0 {
 					first = s
@@ -144,7 +159,7 @@ func TestSlice(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := tt.Make()
 			var all [][]byte
-			offload.Segment(slices.Clone(p), func(plain []byte) { all = append(all, slices.Clone(plain)) })
+			offload.Segment(nil, slices.Clone(p), func(plain []byte) { all = append(all, slices.Clone(plain)) })
 			total := len(all)
 			for _, r := range [][2]int{{0, total}, {0, 1}, {total - 1, 1}, {total / 2, total - total/2}, {total / 3, 1 + total/3}} {
 				s := offload.Slice(make([]byte, 0, len(p)), p, r[0], r[1])
@@ -152,7 +167,7 @@ func TestSlice(t *testing.T) {
 					t.Fatalf("Check(segments %d+%d) = %v", r[0], r[1], err)
 				}
 				var got [][]byte
-				offload.Segment(s, func(plain []byte) { got = append(got, slices.Clone(plain)) })
+				offload.Segment(nil, s, func(plain []byte) { got = append(got, slices.Clone(plain)) })
 				if !slices.EqualFunc(got, all[r[0]:r[0]+r[1]], bytes.Equal) {
 					t.Errorf("segments %d+%d of %d differ from those of the whole", r[0], r[1], total)
 				}
@@ -283,7 +298,7 @@ func FuzzCheck(f *testing.F) {
 		want := p[offload.HeaderLen+int(offload.Parse(p).HeadersLen):]
 		segmented := offload.Segmented(p)
 		var got []byte
-		offload.Segment(slices.Clone(p), func(plain []byte) {
+		offload.Segment(nil, slices.Clone(p), func(plain []byte) {
 			if segmented {
 				if len(plain)-offload.HeaderLen > maxFrame {
 					t.Fatalf("a segment has %d bytes", len(plain)-offload.HeaderLen)

@@ -113,14 +113,14 @@ func Complete(p []byte) {
 	Header{}.Put(p)
 }
 
-// Segment calls emit with each plain packet that packet p, which Check has passed, is cut into; the packet is not to be kept.
-func Segment(p []byte, emit func(plain []byte)) {
+// Segment calls emit with each plain packet that packet p, which Check has passed, is cut into; the packet is not to be kept. They are
+// made in buf, which is as long as the longest of them (MaxPacket is always enough), or made longer.
+func Segment(buf, p []byte, emit func(plain []byte)) {
 	if Segmented(p) {
-		buf := make([]byte, 0, HeaderLen+int(Parse(p).HeadersLen)+int(Parse(p).Size))
 		for i := range Segments(p) {
-			s := Slice(buf, p, i, 1)
-			Complete(s)
-			emit(s)
+			buf = Slice(buf, p, i, 1)
+			Complete(buf)
+			emit(buf)
 		}
 		return
 	}

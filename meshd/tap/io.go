@@ -102,16 +102,20 @@ type writer struct {
 	written  bool
 	err      error
 	plain    func([]byte) // the method below; made once, because a method value allocates
+	scratch  []byte       // memory for the segments of one packet, if the kernel does not cut all
 }
 
 func (w *writer) init(o *offloads, c *Counters) {
 	w.offloads, w.counters = o, c
 	w.plain = w.segment
+	if !o.header.On || !o.uso.On {
+		w.scratch = make([]byte, 0, offload.MaxPacket)
+	}
 }
 
 // WriteBatch hands all packets, which are offload headers that offload.Check has passed and frames, to the kernel, and returns how
 // many it took. One that it refuses is counted and skipped; what it cannot cut or complete itself is cut and completed here. It
-// keeps no packet, may change its header and checksum, and does not allocate while the kernel does the work. After Close the error is
+// keeps no packet, may change its header and checksum, and does not allocate. After Close the error is
 // net.ErrClosed; any other is final.
 func (q *Queue) WriteBatch(packets [][]byte) (int, error) {
 	q.writeMu.Lock()
@@ -147,7 +151,7 @@ func (w *writer) packet(p []byte) {
 	o := w.offloads
 	switch kind := offload.Parse(p).Kind; {
 	case !o.header.On, kind == offload.UDP && !o.uso.On:
-		offload.Segment(p, w.plain)
+		offload.Segment(w.scratch, p, w.plain)
 	default:
 		w.write(p)
 	}

@@ -103,7 +103,7 @@ func (t *TAP) WriteBatch(packets [][]byte) (int, error) {
 	written := 0
 	for _, p := range packets {
 		room := true
-		offload.Segment(append([]byte(nil), p...), func(plain []byte) { room = offer(t.out, plain[offload.HeaderLen:]) && room })
+		offload.Segment(nil, append([]byte(nil), p...), func(plain []byte) { room = offer(t.out, plain[offload.HeaderLen:]) && room })
 		if room {
 			written++
 		}
