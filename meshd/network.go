@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func (d *daemon) open(s settings) (_ *opened, err error) {
 	if err := ensureBridge(s); err != nil {
 		return nil, err
 	}
-	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU, Off: tapOff(d.without)})
+	device, err := tap.Open(tap.Config{Name: tapName(s), MTU: s.MTU, Queues: tapQueues(runtime.NumCPU()), Off: tapOff(d.without)})
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Slot:           slot,
 		Underlay:       d.hub,
 		TAP:            device,
+		Queues:         queuesOf(device),
 		Leases:         leases,
 		Blocks:         d.blockStore(s),
 		LocalEndpoints: d.localEndpoints,
@@ -275,6 +277,21 @@ func ensureBridge(s settings) error {
 func bridgeMAC(s settings) [6]byte {
 	h := sha256.Sum256(append([]byte("meshnet bridge\x00"), s.Identity.Public[:]...))
 	return [6]byte{h[0]&^0x01 | 0x02, h[1], h[2], h[3], h[4], h[5]}
+}
+
+// maxQueues bounds the queues of a TAP: each has its goroutine and some hundred KB.
+const maxQueues = 4
+
+// tapQueues returns how many queues a TAP has on a host with that many processors: each carries some of the flows from the containers.
+func tapQueues(processors int) int { return min(processors, maxQueues) }
+
+// queuesOf returns the queues of a TAP.
+func queuesOf(device *tap.Device) []node.TAP {
+	queues := make([]node.TAP, device.Queues())
+	for i := range queues {
+		queues[i] = device.Queue(i)
+	}
+	return queues
 }
 
 // tapName is the name of the network's TAP: fixed, so that it is found again after a restart.

@@ -38,8 +38,11 @@ type Config struct {
 	Slot uint8
 	// Underlay sends datagrams. The node does not close it.
 	Underlay Underlay
-	// TAP is the network's end of the bridge. Run closes it.
-	TAP mesh.TAP
+	// TAP is the network's end of the bridge, which frames are written to. Run closes it.
+	TAP TAP
+	// Queues are the ways in which frames come from the TAP, at least one: the TAP itself, or its queues. Each has a goroutine of its
+	// own, and a flow comes by one of them.
+	Queues []TAP
 	// Leases are this member's leases. Run closes the store.
 	Leases *ipam.Store
 
@@ -53,6 +56,9 @@ type Config struct {
 
 	Log *slog.Logger
 }
+
+// TAP is what frames are read from and written to.
+type TAP = mesh.TAP
 
 // KnownPeer is a member met before.
 type KnownPeer struct {

@@ -114,12 +114,14 @@ func (n *Node) Name() string { return n.cfg.NodeName }
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var outbound error
+	outbound := make([]error, len(n.cfg.Queues))
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer cancel()
-		outbound = n.fabric.RunOutbound(ctx, n.cfg.TAP, n.cfg.Underlay)
-	})
+	for i, queue := range n.cfg.Queues {
+		wg.Go(func() {
+			defer cancel()
+			outbound[i] = n.fabric.RunOutbound(ctx, queue, n.cfg.Underlay)
+		})
+	}
 	wg.Go(func() { n.gather(ctx) })
 	if n.manager != nil {
 		l := n.control.Listen(protoCarve)
@@ -134,9 +136,9 @@ func (n *Node) Run(ctx context.Context) error {
 		blocks = n.blocks.Close()
 	}
 	n.control.Close()
-	n.cfg.TAP.Close() // again, if RunOutbound has done it
+	n.cfg.TAP.Close() // again, what RunOutbound has closed
 	wg.Wait()
-	return errors.Join(outbound, blocks, n.cfg.Leases.Close())
+	return errors.Join(errors.Join(outbound...), blocks, n.cfg.Leases.Close())
 }
 
 // Leave tells the others that this member will not come back, as far as they can be reached before ctx ends. The

@@ -116,6 +116,7 @@ func (m *member) start() {
 		Slot:           slot,
 		Underlay:       h,
 		TAP:            m.tap,
+		Queues:         []node.TAP{m.tap},
 		Leases:         leases,
 		Blocks:         m.blocks(),
 		LocalEndpoints: func() []netip.AddrPort { return []netip.AddrPort{m.host.LocalAddr()} },
