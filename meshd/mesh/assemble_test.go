@@ -312,7 +312,7 @@ func TestDroppedFramesKeepNoMemory(t *testing.T) {
 	p := super(60000, 1)
 	copy(p[offload.HeaderLen:], []byte{1, 0x80, 0xc2, 0, 0, 0}) // what bridges keep on their link
 	for range maxPeerPending {
-		b, _ := payload(bytes.Clone(p)[:len(p):len(p)], wire.MaxPayload)
+		b, _, _ := newPayload(bytes.Clone(p)[:len(p):len(p)]).cut(wire.MaxPayload)
 		base, err := x.a.machine.Session(x.b.id).Keypair().Reserve(maxPieces)
 		if err != nil {
 			t.Fatal(err)

@@ -5,25 +5,39 @@ import (
 	"meshnet/meshd/wire"
 )
 
-// pieceSize returns into how many pieces a payload of length bytes is cut, and how long each but the last is. The pieces
-// are as equal as they can be, so that the datagrams of a flow of full frames all have one size but for every last one,
-// and may be sent in one call (UDP_SEGMENT wants that).
-func pieceSize(length int) (pieces, size int) {
-	pieces = (length + wire.MaxPayload - 1) / wire.MaxPayload
-	return pieces, (length + pieces - 1) / pieces
+// payload is what is sent of a packet: the frame alone, if its offload header says nothing; else all of it.
+type payload struct {
+	bytes     []byte
+	repeated  []byte // the same, and the headers a second time; nil if the frame is not to be cut into segments
+	offloaded bool
 }
 
-// payload returns what is sent of packet p, which offload.Check has passed: the frame alone, if its offload header says nothing; else
-// all of it. If that takes several pieces and is to be cut into segments, the headers are sent a second time at its end, so that no
-// single lost piece costs all segments: they are written to the room behind p. maxPayload is that of a datagram.
-func payload(p []byte, maxPayload int) (b []byte, offloaded bool) {
+// newPayload returns the payload of packet p, which offload.Check has passed. It writes the headers to the room behind p.
+func newPayload(p []byte) payload {
 	if offload.Plain(p) {
-		return p[offload.HeaderLen:], false
+		return payload{bytes: p[offload.HeaderLen:]}
 	}
-	if !offload.Segmented(p) || len(p) <= maxPayload {
-		return p, true
+	if !offload.Segmented(p) {
+		return payload{bytes: p, offloaded: true}
 	}
 	headers := int(offload.Parse(p).HeadersLen)
-	p = append(p, p[offload.HeaderLen:offload.HeaderLen+headers]...)
-	return append(p, p[:offload.HeaderLen]...), true
+	repeated := append(p, p[offload.HeaderLen:offload.HeaderLen+headers]...)
+	return payload{bytes: p, repeated: append(repeated, p[:offload.HeaderLen]...), offloaded: true}
+}
+
+// long reports whether it matters what the path to the receiver carries: that every path carries is not enough for one piece.
+func (p payload) long() bool { return len(p.bytes) > wire.MaxPayload }
+
+// cut returns the bytes to send to a peer whose path carries maxPayload bytes in a datagram, into how many pieces they are cut, and
+// how long each but the last is. If they take several pieces and are to be cut into segments, the headers are repeated, so that no
+// single lost piece costs all segments; the receiver expects that then, and only then. The pieces are as equal as they can be, so
+// that the datagrams of a flow of full frames all have one size but for every last one, and may be sent in one call (UDP_SEGMENT
+// wants that).
+func (p payload) cut(maxPayload int) (b []byte, pieces, size int) {
+	b = p.bytes
+	if len(b) > maxPayload && p.repeated != nil {
+		b = p.repeated
+	}
+	pieces = (len(b) + maxPayload - 1) / maxPayload
+	return b, pieces, (len(b) + pieces - 1) / pieces
 }

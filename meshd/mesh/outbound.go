@@ -15,6 +15,9 @@ import (
 const (
 	readBatch  = 64  // packets read from the TAP at once
 	writeBatch = 128 // datagrams sealed before they are sent: two bursts
+	// arenaLen is how many bytes these have in all. That two bursts fit, however long their datagrams, and no more, so that they are
+	// in the cache when they are sent, matters more than their number.
+	arenaLen = writeBatch * wire.MaxDatagram
 )
 
 // RunOutbound carries frames from tap to the peers until ctx ends or tap is closed, and then returns nil. When ctx ends
@@ -62,7 +65,7 @@ func newOutbound(s *Switch, under Underlay) *outbound {
 		learn: learner{sw: s},
 		under: under,
 		queue: make([]wire.Datagram, 0, writeBatch),
-		arena: make([]byte, 0, writeBatch*wire.MaxDatagram),
+		arena: make([]byte, 0, arenaLen),
 		join:  make([]byte, 0, offload.MaxPacket+offload.TailLen),
 	}
 }
@@ -89,43 +92,43 @@ func (o *outbound) packet(now time.Time, p []byte) drop {
 	if why != passes {
 		return why
 	}
-	b, offloaded := payload(p, wire.MaxPayload)
+	b := newPayload(p)
 	fdb := *o.sw.shared.fdb.Load()
 	o.learn.observe(now, fdb, f.src, o.sw.shared.local)
 	if !f.dst.group() {
 		if e := fdb[f.dst]; e != nil {
-			return o.unicast(now, e.peer, b, offloaded)
+			return o.unicast(now, e.peer, b)
 		}
 	}
-	return o.replicate(now, b, offloaded)
+	return o.replicate(now, b)
 }
 
 // unicast sends payload b to the peer that the frame's destination is behind.
-func (o *outbound) unicast(now time.Time, to *peer, b []byte, offloaded bool) drop {
+func (o *outbound) unicast(now time.Time, to *peer, b payload) drop {
 	if to.local {
 		return dropLocal
 	}
-	return o.send(now, to, b, offloaded)
+	return o.send(now, to, b)
 }
 
 // replicate sends payload b to every peer: it is a broadcast, a multicast, or for a station that nobody has heard of.
-// The peers' keys differ, so each copy is sealed on its own, straight from b, which stays in the cache meanwhile; a
-// peer's pieces stay together.
-func (o *outbound) replicate(now time.Time, b []byte, offloaded bool) drop {
+// The peers' keys differ, and so may the MTUs of the paths to them, so each copy is cut and sealed on its own, straight from b,
+// which stays in the cache meanwhile; a peer's pieces stay together.
+func (o *outbound) replicate(now time.Time, b payload) drop {
 	peers := o.sw.shared.peers.Load().all
 	if len(peers) == 0 {
 		return dropNoPeers
 	}
 	for _, p := range peers {
-		if why := o.send(now, p, b, offloaded); why != passes {
+		if why := o.send(now, p, b); why != passes {
 			o.sw.drop(why)
 		}
 	}
 	return passes
 }
 
-// send cuts payload b into pieces, seals them for p and queues them. Piece k has the counter of piece 0 plus k.
-func (o *outbound) send(now time.Time, p *peer, b []byte, offloaded bool) drop {
+// send cuts payload whole into pieces, seals them for p and queues them. Piece k has the counter of piece 0 plus k.
+func (o *outbound) send(now time.Time, p *peer, whole payload) drop {
 	s := p.session.Load()
 	if s == nil {
 		return dropNoSession
@@ -134,13 +137,13 @@ func (o *outbound) send(now time.Time, p *peer, b []byte, offloaded bool) drop {
 	if k == nil {
 		return dropNoSession
 	}
-	pieces, size := pieceSize(len(b))
+	b, pieces, size := whole.cut(s.MaxPayload())
 	counter, err := k.Reserve(pieces)
 	if err != nil {
 		return dropKeypair
 	}
 	to := s.Endpoint()
-	h := wire.Header{Type: wire.TypeFrame, Offload: offloaded, Counter: counter}
+	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Counter: counter}
 	sent := 0
 	for {
 		n := min(size, len(b))
@@ -157,6 +160,9 @@ func (o *outbound) send(now time.Time, p *peer, b []byte, offloaded bool) drop {
 		h.Counter++
 	}
 	k.Sent(now, sent)
+	if whole.long() {
+		s.SentLong(now)
+	}
 	return passes
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxPieces is how many pieces a frame may come in. Our own are at most 55, of 64 KB in pieces of wire.MaxPayload.
+	// maxPieces is how many pieces a frame may come in. Our own are at most 55, of 64 KB in pieces of wire.MaxPayload, the shortest.
 	maxPieces = 128
 	// pendingLen is the memory of one frame: the longest packet, and the tail behind it. What is longer is dropped.
 	pendingLen = offload.MaxPacket + offload.TailLen

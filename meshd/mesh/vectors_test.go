@@ -46,11 +46,12 @@ func TestOffloadVectors(t *testing.T) {
 	if err := offload.Check(p, 1518); err != nil {
 		t.Fatalf("Check() = %v", err)
 	}
-	b, offloaded := payload(bytes.Clone(p), wire.MaxPayload)
-	if want := append(bytes.Clone(p), v["offload_tail"]...); !offloaded || !bytes.Equal(b, want) {
+	whole := newPayload(bytes.Clone(p))
+	b, pieces, size := whole.cut(wire.MaxPayload)
+	if want := append(bytes.Clone(p), v["offload_tail"]...); !whole.offloaded || !bytes.Equal(b, want) {
 		t.Errorf("payload = %x, want %x", b, want)
 	}
-	if pieces, size := pieceSize(len(b)); pieces != 2 || size != 654 {
+	if pieces != 2 || size != 654 {
 		t.Errorf("%d pieces of %d bytes, want 2 of 654", pieces, size)
 	}
 	if frames := plainFrames(p); len(frames) != 2 || len(frames[0]) != 54+600 || len(frames[1]) != 54+580 {

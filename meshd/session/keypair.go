@@ -166,6 +166,9 @@ func (k *Keypair) Received(now time.Time, from wire.Endpoint, counter uint64, n 
 // Sent records a sealed message that was sent: n is the length of the datagram in bytes.
 func (k *Keypair) Sent(now time.Time, n int) { k.session.sent(now, n) }
 
+// Probed records a Probe that was sent, instead of Sent: n is the length of the datagram in bytes.
+func (k *Keypair) Probed(n int) { k.session.probed(n) }
+
 // appendHeader appends h's bytes to dst, and makes room for payload bytes and a tag if there is none.
 func appendHeader(dst []byte, h wire.Header, payload int) []byte {
 	start := len(dst)

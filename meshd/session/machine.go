@@ -178,7 +178,7 @@ func (m *Machine) Confirmed(now time.Time, k *Keypair) {
 func (m *Machine) Roamed(now time.Time, k *Keypair, from wire.Endpoint) {
 	m.observe(now)
 	if p := m.peerOf(k); p != nil && p.session.mayMove(k) && from.Addr.IsValid() {
-		p.session.endpoint.Store(&from)
+		p.session.move(from)
 		m.counters.Roamed.Add(1)
 	}
 }

@@ -131,7 +131,7 @@ func (m *Machine) accept(a agreement) (p *peer, k *Keypair, first bool) {
 		p.session = newSession(m.now, a.peer, a.instance, a.from)
 		first = true
 	}
-	p.session.endpoint.Store(&a.from)
+	p.session.move(a.from)
 	p.session.answered(m.now)
 	k.session = p.session
 	p.session.keypairs = append(p.session.keypairs, k)

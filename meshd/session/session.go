@@ -16,11 +16,13 @@ type Session struct {
 
 	current  atomic.Pointer[Keypair]
 	endpoint atomic.Pointer[wire.Endpoint]
+	pathMTU  atomic.Pointer[PathMTU]
 
 	lastReceived atomic.Int64 // time.Duration since began
 	lastSent     atomic.Int64
 	unanswered   atomic.Int64 // when data came that nothing was sent after; 0 = none
 	awaiting     atomic.Int64 // when data was sent that nothing came after; 0 = none
+	lastLong     atomic.Int64 // when a frame was sent that a datagram of wire.MaxDatagram does not hold; 0 = none
 
 	rxBytes, rxDatagrams, txBytes, txDatagrams atomic.Uint64
 
@@ -34,9 +36,16 @@ type Traffic struct {
 	TxBytes, TxDatagrams uint64
 }
 
+// PathMTU is how long datagrams may be, and why.
+type PathMTU struct {
+	Datagram   int  // bytes of UDP payload; at least wire.MaxDatagram
+	Packet     int  // bytes of such a datagram with its UDP and IP headers; 0: the path was not probed
+	Fragmented bool // not even these pass whole: IP cuts them
+}
+
 func newSession(now time.Time, id NodeID, instance uint64, endpoint wire.Endpoint) *Session {
 	s := &Session{id: id, instance: instance, began: now}
-	s.endpoint.Store(&endpoint)
+	s.move(endpoint)
 	return s
 }
 
@@ -51,6 +60,27 @@ func (s *Session) Keypair() *Keypair { return s.current.Load() }
 
 // Endpoint returns where to send sealed messages to.
 func (s *Session) Endpoint() wire.Endpoint { return *s.endpoint.Load() }
+
+// PathMTU returns how long datagrams to the peer may be.
+func (s *Session) PathMTU() PathMTU { return *s.pathMTU.Load() }
+
+// SetPathMTU says how long datagrams may be that are sent to the session's endpoint. It belongs to the control side.
+func (s *Session) SetPathMTU(m PathMTU) { s.pathMTU.Store(&m) }
+
+// MaxPayload returns how many bytes of a frame one datagram to the peer carries.
+func (s *Session) MaxPayload() int { return s.pathMTU.Load().Datagram - wire.Overhead }
+
+// SentLong records that a frame was sent for which the path's MTU matters: it is longer than wire.MaxPayload.
+func (s *Session) SentLong(now time.Time) { s.lastLong.Store(s.since(now)) }
+
+// LastLong returns when such a frame was last sent; zero if none ever was.
+func (s *Session) LastLong() time.Time {
+	at := s.lastLong.Load()
+	if at == 0 {
+		return time.Time{}
+	}
+	return s.began.Add(time.Duration(at))
+}
 
 // Established returns when the first keypair was agreed.
 func (s *Session) Established() time.Time { return s.began }
@@ -97,6 +127,21 @@ func (s *Session) sent(now time.Time, n int) {
 	}
 	s.txBytes.Add(uint64(n))
 	s.txDatagrams.Add(1)
+}
+
+// probed records a probe of n bytes. It may be too long to arrive: so it is no sign of life to the peer, and nothing need come back.
+func (s *Session) probed(n int) {
+	s.txBytes.Add(uint64(n))
+	s.txDatagrams.Add(1)
+}
+
+// move makes e the endpoint. What was known of the path to another one is of no use.
+func (s *Session) move(e wire.Endpoint) {
+	if old := s.endpoint.Load(); old != nil && *old == e {
+		return
+	}
+	s.endpoint.Store(&e)
+	s.SetPathMTU(PathMTU{Datagram: wire.MaxDatagram})
 }
 
 // since returns how long after the beginning now is, at least 1 ns, since 0 means never.

@@ -9,7 +9,7 @@ import (
 // The property of all these: nothing panics, and Append undoes Parse.
 
 func FuzzParseHeader(f *testing.F) {
-	for typ := TypeHandshake1; typ <= TypeClose; typ++ {
+	for typ := TypeHandshake1; typ <= TypeProbeAck; typ++ {
 		f.Add(append(Header{Type: typ, Receiver: 1 << 31, Counter: 1 << 59}.Append(nil), make([]byte, TagLen)...))
 	}
 	f.Add(append(Header{Type: TypeFrame, Piece: 1, More: true}.Append(nil), make([]byte, 100)...))
@@ -94,6 +94,27 @@ func FuzzParseClose(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := ParseClose(b); err == nil && r.Append(nil)[0] != b[0] {
 			t.Errorf("ParseClose(%x) = %v", b, r)
+		}
+	})
+}
+
+func FuzzParseProbe(f *testing.F) {
+	f.Add(Probe{Number: 1, Size: MaxDatagram}.Append(nil))
+	f.Add(Probe{Number: 1 << 31, Size: 8972}.Append(nil))
+	f.Add(Probe{Number: 7, Size: MaxDatagram - 1}.Append(nil))
+	f.Add(Probe{Number: 7, Size: 1472}.AppendAck(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ack, ackErr := ParseProbeAck(b)
+		if ackErr == nil && !bytes.Equal(ack.AppendAck(nil), b[:ProbeLen]) {
+			t.Errorf("ParseProbeAck(%x) = %+v", b, ack)
+		}
+		p, err := ParseProbe(b)
+		if err != nil {
+			return
+		}
+		// What pads does not matter.
+		if got := p.Append(nil); ackErr != nil || p != ack || len(got) != len(b) || !bytes.Equal(got[:ProbeLen], b[:ProbeLen]) {
+			t.Errorf("ParseProbe(%x) = %+v, which appends %x; ParseProbeAck = %+v, %v", b, p, got, ack, ackErr)
 		}
 	})
 }

@@ -12,16 +12,16 @@ const (
 	TagLen    = 16                 // AEAD tag of AES-256-GCM and of ChaCha20-Poly1305
 	Overhead  = HeaderLen + TagLen // what sealing adds to a payload
 
-	// MaxDatagram is the largest UDP payload that is sent before the path MTU has been probed: the IPv6 minimum MTU
-	// of 1280 (RFC 8200, section 5) less an IPv6 header of 40 and a UDP header of 8.
+	// MaxDatagram is the largest UDP payload that is sent without knowledge of the path: the IPv6 minimum MTU of 1280
+	// (RFC 8200, section 5) less an IPv6 header of 40 and a UDP header of 8. Probes and pieces of frames alone may be longer.
 	MaxDatagram = 1280 - 40 - 8
-	MaxPayload  = MaxDatagram - Overhead // plaintext of the largest sealed message
+	MaxPayload  = MaxDatagram - Overhead // plaintext of the largest such sealed message
 )
 
 // Type is the first byte of a datagram.
 type Type uint8
 
-// The types of datagram. Types 4 to 8 are sealed messages.
+// The types of datagram. Types 4 to 10 are sealed messages.
 const (
 	TypeHandshake1 Type = 1 // initiator's first message
 	TypeHandshake2 Type = 2 // responder's answer
@@ -31,10 +31,12 @@ const (
 	TypeGossip     Type = 6 // one membership packet
 	TypeStream     Type = 7 // one QUIC packet
 	TypeClose      Type = 8 // one byte: CloseReason
+	TypeProbe      Type = 9 // a path MTU probe, padded to its size
+	TypeProbeAck   Type = 10
 )
 
 // Sealed reports whether t is the type of a sealed message.
-func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypeClose }
+func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypeProbeAck }
 
 // String returns the name of t in docs/protocol.md, or "type N".
 func (t Type) String() string {
@@ -55,6 +57,10 @@ func (t Type) String() string {
 		return "stream"
 	case TypeClose:
 		return "close"
+	case TypeProbe:
+		return "probe"
+	case TypeProbeAck:
+		return "probe ack"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
@@ -66,7 +72,12 @@ var (
 	ErrReserved = errors.New("reserved bits set")
 	ErrVersion  = errors.New("unknown protocol version")
 	ErrCipher   = errors.New("unknown cipher")
+	ErrSize     = errors.New("impossible size of a probe")
 )
+
+// ErrTooLong is wrapped by the error of whoever sends a probe that is longer than the MTU of this host's own network device. (What
+// is too long for a device further on is lost.)
+var ErrTooLong = errors.New("longer than the device's MTU")
 
 // Endpoint is one way to reach a peer: its address, and which of our sockets to send from. It is comparable.
 type Endpoint struct {

@@ -38,7 +38,10 @@ func TestParseHeader(t *testing.T) {
 		{"close", "08000000" + rest + "01", Header{TypeClose, 0, false, false, 0x01020304, 0x1112131415161718}, nil},
 		{"handshake", "01000000" + rest, Header{}, ErrType},
 		{"type 0", "00000000" + rest, Header{}, ErrType},
-		{"type 9", "09000000" + rest, Header{}, ErrType},
+		{"probe", "09000000" + rest, Header{TypeProbe, 0, false, false, 0x01020304, 0x1112131415161718}, nil},
+		{"acknowledgement", "0a000000" + rest, Header{TypeProbeAck, 0, false, false, 0x01020304, 0x1112131415161718}, nil},
+		{"piece of a probe", "09010000" + rest, Header{}, ErrReserved},
+		{"type 11", "0b000000" + rest, Header{}, ErrType},
 		{"byte 3", "04000001" + rest, Header{}, ErrReserved},
 		{"flag bit 2", "04000400" + rest, Header{}, ErrReserved},
 		{"offload header of a stream", "07000200" + rest, Header{}, ErrReserved},
@@ -101,7 +104,8 @@ func TestReceiver(t *testing.T) {
 		{"frame", "04ff010001020304", 0x01020304, false, nil},
 		{"message 3", "0300000001020304", 0x01020304, true, nil},
 		{"message 1", "0100000001020304", 0, false, ErrType},
-		{"type 9", "0900000001020304", 0, false, ErrType},
+		{"acknowledgement", "0a00000001020304", 0x01020304, false, nil},
+		{"type 11", "0b00000001020304", 0, false, ErrType},
 		{"reserved", "0400000101020304", 0, false, ErrReserved},
 		{"short", "04000000010203", 0, false, ErrShort},
 	} {
@@ -169,13 +173,13 @@ func TestPayloadErrors(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	seen := make(map[string]bool)
-	for typ := range Type(10) {
+	for typ := range Type(12) {
 		if s := typ.String(); s == "" || seen[s] {
 			t.Errorf("type %d is called %q", typ, s)
 		} else {
 			seen[s] = true
 		}
-		if got, want := typ.Sealed(), typ >= 4 && typ <= 8; got != want {
+		if got, want := typ.Sealed(), typ >= 4 && typ <= 10; got != want {
 			t.Errorf("%v.Sealed() = %v, want %v", typ, got, want)
 		}
 	}
