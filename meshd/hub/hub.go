@@ -26,6 +26,8 @@ type Socket interface {
 	// socket, valid until the next ReadBatch; nothing if the time is up.
 	ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error)
 	WriteBatch(ds []wire.Datagram) (int, error)
+	// Probe sends d, which must not be fragmented. The error wraps wire.ErrTooLong if d cannot leave this host whole.
+	Probe(d wire.Datagram) error
 	LocalAddr() netip.AddrPort
 	Close() error
 }
@@ -167,6 +169,17 @@ func (h *Hub) WriteBatch(ds []wire.Datagram) (int, error) {
 		ds = ds[run:]
 	}
 	return sent, nil
+}
+
+// Probe sends d, which must not be fragmented, by its endpoint's socket. The error wraps wire.ErrTooLong if d is too long for this
+// host's own device. Safe for concurrent use; keeps nothing.
+func (h *Hub) Probe(d wire.Datagram) error {
+	socket := h.socketFor(d.Endpoint)
+	if socket == nil {
+		h.counters.NoSocket.Add(1)
+		return fmt.Errorf("probing the path to %v: no socket for it", d.Endpoint)
+	}
+	return socket.Probe(d)
 }
 
 func (h *Hub) socketFor(e wire.Endpoint) Socket {

@@ -19,6 +19,7 @@ type socket struct {
 	arrives chan []wire.Datagram
 	closed  chan struct{}
 	written []wire.Datagram
+	probed  []wire.Datagram
 }
 
 func newSocket(local string) *socket {
@@ -43,6 +44,11 @@ func (s *socket) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) 
 func (s *socket) WriteBatch(ds []wire.Datagram) (int, error) {
 	s.written = append(s.written, ds...)
 	return len(ds), nil
+}
+
+func (s *socket) Probe(d wire.Datagram) error {
+	s.probed = append(s.probed, d)
+	return nil
 }
 
 func (s *socket) LocalAddr() netip.AddrPort { return s.local }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +42,8 @@ type Conn struct {
 
 	reader  reader    // of the goroutine that calls ReadBatch
 	writers [4]writer // so that as many can send at once; each has its mutex
+
+	probing sync.Mutex // guards the socket's option in Probe
 
 	counters Counters
 }
@@ -136,11 +139,9 @@ func setOptions(fd int, cfg Config, is4 bool) error {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return fmt.Errorf("setting IPV6_V6ONLY: %w", err)
 		}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT); err != nil {
-			return fmt.Errorf("setting IPV6_MTU_DISCOVER: %w", err)
-		}
-	} else if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT); err != nil {
-		return fmt.Errorf("setting IP_MTU_DISCOVER: %w", err)
+	}
+	if err := setFragmentation(fd, is4, true); err != nil {
+		return err
 	}
 	// How many datagrams found the buffer full comes with the next one that is read (socket(7)).
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {

@@ -6,5 +6,6 @@
 // buffer and endpoint. IPv4 addresses are never shown as IPv4-mapped IPv6.
 //
 // The kernel is told not to set "don't fragment" and not to act on path MTU messages (IP_PMTUDISC_DONT): our datagrams
-// are at most wire.MaxDatagram bytes, which every IPv6 path carries whole, and an IPv4 router that cannot may cut them.
+// are as long as their path is known to carry, or at most wire.MaxDatagram bytes, which every IPv6 path carries whole, and an IPv4
+// router that cannot may cut them. Probe finds out what a path carries.
 package udp

@@ -21,5 +21,6 @@
 //
 // # What it is not
 //
-// It has no bandwidth, no MTU, no NAT and no ICMP: a datagram to an address that nobody has is lost without a word.
+// It has no bandwidth, no NAT and no ICMP: a datagram to an address that nobody has is lost without a word, and so is one that a
+// link's MTU does not let pass.
 package netsim

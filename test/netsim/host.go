@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meshnet/meshd/wire"
@@ -20,6 +21,7 @@ type Host struct {
 	net   *Network
 	addrs []netip.AddrPort
 	queue chan *packet
+	mtu   atomic.Int64 // bytes of IP packet, of its device; 0: no limit
 	once  sync.Once
 	done  chan struct{} // closed by Close
 }
@@ -124,7 +126,10 @@ func (h *Host) socket(addr netip.AddrPort) uint8 {
 // WriteBatch sends all datagrams, from the socket that each one's endpoint names. It keeps no buffer and never waits.
 // It returns the number of datagrams that found a socket of their family to leave through; after Close the error is
 // net.ErrClosed.
-func (h *Host) WriteBatch(ds []wire.Datagram) (int, error) {
+func (h *Host) WriteBatch(ds []wire.Datagram) (int, error) { return h.write(ds, false) }
+
+// write sends datagrams, which are not cut on the way if they have to stay whole.
+func (h *Host) write(ds []wire.Datagram, whole bool) (int, error) {
 	select {
 	case <-h.done:
 		return 0, h.closed("sending from")
@@ -140,7 +145,7 @@ func (h *Host) WriteBatch(ds []wire.Datagram) (int, error) {
 			h.net.mu.Unlock()
 			continue
 		}
-		h.net.send(now, route{from, to}, ds[i].Buf)
+		h.net.send(now, route{from, to}, ds[i].Buf, whole)
 		sent++
 	}
 	return sent, nil

@@ -22,6 +22,8 @@ type Network struct {
 	dropNext map[netip.AddrPort]int
 	group    map[netip.AddrPort]int // nil: no partition. Absent addresses are in group 0
 	cuts     map[route]bool
+	mtu      int           // bytes of IP packet, of every link that mtus does not name; 0: no limit
+	mtus     map[route]int //
 	hosts    map[netip.AddrPort]*Host
 	links    map[route]*link
 	stats    Stats
@@ -46,6 +48,7 @@ type Stats struct {
 	Lost        uint64 // lost by chance (SetLoss)
 	Dropped     uint64 // lost by DropNext or by the filter
 	Partitioned uint64 // lost to Partition or Cut
+	Oversized   uint64 // lost because a link's MTU did not let them pass
 	Unreachable uint64 // nobody had the destination when it arrived, or the sender had no address of its family
 	Overflow    uint64 // lost because the receiver's queue was full
 }
@@ -57,6 +60,7 @@ func New(seed int64) *Network {
 		settings: settings{latencyMin: defaultLatency, latencyMax: defaultLatency},
 		dropNext: make(map[netip.AddrPort]int),
 		cuts:     make(map[route]bool),
+		mtus:     make(map[route]int),
 		hosts:    make(map[netip.AddrPort]*Host),
 		links:    make(map[route]*link),
 	}

@@ -14,6 +14,7 @@ const (
 	Lost
 	Dropped
 	Partitioned
+	Oversized
 )
 
 func (f Fate) String() string {
@@ -26,6 +27,8 @@ func (f Fate) String() string {
 		return "dropped"
 	case Partitioned:
 		return "partitioned"
+	case Oversized:
+		return "oversized"
 	}
 	return "unknown"
 }
@@ -41,22 +44,22 @@ type Event struct {
 // Send sends one datagram from any address, as a stranger who forges his source address, or who replays what he
 // recorded, would. It does not keep datagram.
 func (n *Network) Send(from, to netip.AddrPort, datagram []byte) {
-	n.send(time.Now(), route{from, to}, datagram)
+	n.send(time.Now(), route{from, to}, datagram, false)
 }
 
-// send decides the fate of one datagram and puts it on its way.
-func (n *Network) send(now time.Time, r route, datagram []byte) {
+// send decides the fate of one datagram, which is not cut if it has to stay whole, and puts it on its way.
+func (n *Network) send(now time.Time, r route, datagram []byte, whole bool) {
 	n.mu.Lock()
 	filter, observer := n.filter, n.observer
 	n.mu.Unlock()
 	keep := filter == nil || filter(r.from, r.to, datagram)
-	fate := n.dispatch(now, r, datagram, keep)
+	fate := n.dispatch(now, r, datagram, keep, whole)
 	if observer != nil {
 		observer(Event{Time: now, From: r.from, To: r.to, Datagram: datagram, Fate: fate})
 	}
 }
 
-func (n *Network) dispatch(now time.Time, r route, datagram []byte, keep bool) Fate {
+func (n *Network) dispatch(now time.Time, r route, datagram []byte, keep, whole bool) Fate {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stats.Sent++
@@ -69,6 +72,9 @@ func (n *Network) dispatch(now time.Time, r route, datagram []byte, keep bool) F
 	case !keep || n.takeDrop(r.from):
 		n.stats.Dropped++
 		return Dropped
+	case n.oversized(r, len(datagram), whole):
+		n.stats.Oversized++
+		return Oversized
 	case f.lost:
 		n.stats.Lost++
 		return Lost
