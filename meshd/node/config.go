@@ -72,4 +72,6 @@ type KnownPeer struct {
 type Underlay interface {
 	// WriteBatch sends ds, keeps nothing of it, and is safe for concurrent use.
 	WriteBatch(ds []wire.Datagram) (int, error)
+	// Probe sends d, which must not be fragmented on its way. The error wraps wire.ErrTooLong if d cannot even leave this host.
+	Probe(d wire.Datagram) error
 }

@@ -11,6 +11,10 @@ type Counters struct {
 	Oversized      atomic.Uint64 // handshake messages longer than any
 	HandshakeQueue atomic.Uint64 // handshake messages that came faster than they are handled
 	TAPWrite       atomic.Uint64 // batches that the TAP did not take
+	ProbeMalformed atomic.Uint64 // path MTU probes and acknowledgements that contradict themselves
+	ProbeQueue     atomic.Uint64 // those that came faster than they are handled
+	ProbeUnknown   atomic.Uint64 // acknowledgements of no probe that waits for one: late, or made up
+	PathNarrowed   atomic.Uint64 // sizes given up because the path does not carry them any more
 }
 
 // Counters returns all counters of the node by name, prefixed with the part that counts.
@@ -20,6 +24,10 @@ func (n *Node) Counters() map[string]uint64 {
 		"node_oversized":       n.counters.Oversized.Load(),
 		"node_handshake_queue": n.counters.HandshakeQueue.Load(),
 		"node_tap_write":       n.counters.TAPWrite.Load(),
+		"node_probe_malformed": n.counters.ProbeMalformed.Load(),
+		"node_probe_queue":     n.counters.ProbeQueue.Load(),
+		"node_probe_unknown":   n.counters.ProbeUnknown.Load(),
+		"node_path_narrowed":   n.counters.PathNarrowed.Load(),
 	}
 	for part, counters := range map[string]map[string]uint64{
 		"session_": n.machine.Counters().Snapshot(),

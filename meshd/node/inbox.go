@@ -21,6 +21,7 @@ type inbox struct {
 	first      chan handshake           // first handshake messages, copied: anybody can send them
 	handshakes chan handshake           // the others, which name an index of ours
 	closes     chan closing             // peers' goodbyes
+	probes     chan probe               // peers' path MTU probes, and acknowledgements of ours
 	stations   chan station             // MACs that the frame path saw
 	reports    chan report              // what the frame path noticed about keypairs
 	wants      chan session.NodeID      // peers that control wants to talk to
@@ -37,6 +38,13 @@ type handshake struct {
 type closing struct {
 	session *session.Session
 	payload []byte
+}
+
+// probe is a peer's path MTU probe, or what it says to one of ours.
+type probe struct {
+	session *session.Session
+	ack     bool
+	wire.Probe
 }
 
 // station is a MAC seen behind a node. Stations have a queue of their own: any container can make up MACs, and must not
@@ -58,6 +66,7 @@ func newInbox() inbox {
 		first:      make(chan handshake, handshakeQueue),
 		handshakes: make(chan handshake, handshakeQueue),
 		closes:     make(chan closing, handshakeQueue),
+		probes:     make(chan probe, handshakeQueue),
 		stations:   make(chan station, reportQueue),
 		reports:    make(chan report, reportQueue),
 		wants:      make(chan session.NodeID, reportQueue),

@@ -16,14 +16,16 @@ const idleTick = time.Second
 
 // loopState is what only the loop touches.
 type loopState struct {
-	wanted    map[session.NodeID]want // members we mean to have a session with
-	advertise []netip.AddrPort        // what Config.Advertise resolved to
-	observed  []netip.AddrPort        // how peers see us, the newest last
-	local     []netip.AddrPort        // the endpoints of this host's own interfaces
-	warnings  map[string]warning      // what an operator should know, by subject
-	metAt     time.Time               // when the first other member was alive; zero before
-	nextSave  time.Time               // when known members are written next
-	dirty     bool                    // known members changed since they were written
+	wanted    map[session.NodeID]want        // members we mean to have a session with
+	advertise []netip.AddrPort               // what Config.Advertise resolved to
+	observed  []netip.AddrPort               // how peers see us, the newest last
+	local     []netip.AddrPort               // the endpoints of this host's own interfaces
+	paths     map[session.NodeID]*probedPath // those that long frames have been sent on
+	pathsAt   time.Time                      // when the paths are looked at next
+	warnings  map[string]warning             // what an operator should know, by subject
+	metAt     time.Time                      // when the first other member was alive; zero before
+	nextSave  time.Time                      // when known members are written next
+	dirty     bool                           // known members changed since they were written
 }
 
 // want is a session to be made: not before at, with one of endpoints.
@@ -47,7 +49,7 @@ const (
 )
 
 func newLoopState() loopState {
-	return loopState{wanted: make(map[session.NodeID]want), warnings: make(map[string]warning)}
+	return loopState{wanted: make(map[session.NodeID]want), paths: make(map[session.NodeID]*probedPath), warnings: make(map[string]warning)}
 }
 
 // loop owns the control state until ctx ends.
@@ -71,6 +73,9 @@ func (n *Node) loop(ctx context.Context) {
 		case c := <-n.inbox.closes:
 			now = time.Now()
 			n.machine.HandleClose(now, c.session, c.payload)
+		case p := <-n.inbox.probes:
+			now = time.Now()
+			n.probe(now, p)
 		case r := <-n.inbox.reports:
 			now = time.Now()
 			n.report(now, r)
@@ -123,6 +128,7 @@ func (n *Node) advance(now time.Time) {
 			n.log.Warn("sending handshakes failed", "err", err)
 		}
 	}
+	n.advancePaths(now)
 	if n.state.dirty && !now.Before(n.state.nextSave) {
 		n.save(now)
 	}
@@ -131,7 +137,7 @@ func (n *Node) advance(now time.Time) {
 // next returns when advance is due at the latest.
 func (n *Node) next(now time.Time) time.Time {
 	next := now.Add(idleTick)
-	for _, t := range []time.Time{n.machine.Next(), n.fabric.Next()} {
+	for _, t := range []time.Time{n.machine.Next(), n.fabric.Next(), n.state.pathsAt} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -189,6 +195,7 @@ func (n *Node) established(e session.Established) {
 func (n *Node) lost(id session.NodeID, reason fmt.Stringer) {
 	n.log.Info("session ended", "peer", id.Short(), "reason", reason.String())
 	n.publishSessions(func(t sessionTable) { delete(t, id) })
+	delete(n.state.paths, id)
 }
 
 // duplicate handles a second host with one identity.

@@ -79,6 +79,7 @@ func (n *Node) forget(now time.Time, id session.NodeID) {
 	n.machine.Forget(now, id, 0)
 	if (*n.sessions.Load())[id] != nil {
 		n.publishSessions(func(t sessionTable) { delete(t, id) })
+		delete(n.state.paths, id)
 	}
 	n.fabric.RemovePeer(id)
 }
