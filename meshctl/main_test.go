@@ -103,7 +103,7 @@ func (d *daemon) Peers(context.Context, string) ([]api.Peer, error) {
 	return []api.Peer{
 		{
 			Network: "home", Name: "db-1", ID: strings.Repeat("cd", 32), State: api.PeerUp, Since: began(),
-			Endpoint: netip.MustParseAddrPort("[2001:db8::2]:7000"), Established: began().Add(26 * time.Hour),
+			Endpoint: netip.MustParseAddrPort("[2001:db8::2]:7000"), PathMTU: 1500, Established: began().Add(26 * time.Hour),
 			LastReceived: now().Add(-4 * time.Second), RXBytes: 1 << 20, TXBytes: 2000, Attachments: 1, Instance: 7,
 		},
 		{

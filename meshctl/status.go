@@ -42,7 +42,10 @@ func peersCommand(c *cli) *cobra.Command {
   Print a table of the other members of a network, or of all networks.
 
   STATE is up (there is a session), connecting (there is none yet), down (nobody
-  hears it) or left. SESSION is the age of the session, HEARD how long ago the last datagram came.
+  hears it) or left. MTU is the length in bytes of the longest IP packets that are
+  known to reach the peer whole; it is looked for when long frames go there. "<"
+  before it means that packets of that length are cut on their way. SESSION is
+  the age of the session, HEARD how long ago the last datagram came.
 
 ` + footer,
 		Args: checked(cobra.MatchAll(networkNames, cobra.MaximumNArgs(1))), ValidArgsFunction: c.completeNetworks,

@@ -50,10 +50,10 @@ func (c *cli) networkTable(networks []api.Network) error {
 
 func (c *cli) peerTable(peers []api.Peer) error {
 	t := newTable(c.stdout)
-	t.row("NETWORK", "PEER", "STATE", "ENDPOINT", "SESSION", "HEARD", "RX", "TX", "CONTAINERS", "ID")
+	t.row("NETWORK", "PEER", "STATE", "ENDPOINT", "MTU", "SESSION", "HEARD", "RX", "TX", "CONTAINERS", "ID")
 	now := c.now()
 	for _, p := range peers {
-		t.row(p.Network, dash(p.Name), string(p.State), endpoint(p.Endpoint), age(now, p.Established), age(now, p.LastReceived),
+		t.row(p.Network, dash(p.Name), string(p.State), endpoint(p.Endpoint), pathMTU(p), age(now, p.Established), age(now, p.LastReceived),
 			size(p.RXBytes), size(p.TXBytes), fmt.Sprint(p.Attachments), p.ID[:min(10, len(p.ID))])
 	}
 	if err := t.flush(); err != nil {
@@ -65,6 +65,17 @@ func (c *cli) peerTable(peers []api.Peer) error {
 		}
 	}
 	return nil
+}
+
+// pathMTU returns the MTU of the path to a peer; "-" if it was not probed.
+func pathMTU(p api.Peer) string {
+	switch {
+	case p.PathMTU == 0:
+		return "-"
+	case p.PathCut:
+		return fmt.Sprintf("<%d", p.PathMTU)
+	}
+	return fmt.Sprint(p.PathMTU)
 }
 
 func (c *cli) leaseTable(leases []api.Lease) error {

@@ -147,6 +147,8 @@ func peerOf(network string, p node.Peer) api.Peer {
 		Since:        p.Since,
 		Endpoint:     p.Endpoint,
 		Endpoints:    p.Endpoints,
+		PathMTU:      p.PathMTU.Packet,
+		PathCut:      p.PathMTU.Fragmented,
 		Established:  p.Established,
 		LastReceived: p.LastReceived,
 		Instance:     p.Instance,
