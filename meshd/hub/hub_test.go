@@ -172,6 +172,20 @@ func TestWriteBatch(t *testing.T) {
 	}
 }
 
+// "Probe sends d by its endpoint's socket."
+func TestProbe(t *testing.T) {
+	first4, second4 := newSocket("0.0.0.0:7000"), newSocket("192.0.2.1:443")
+	h := New([]Socket{first4, second4}, slog.New(slog.DiscardHandler))
+	d := wire.Datagram{Buf: make([]byte, 1472), Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort("198.51.100.1:1"), Socket: 2}}
+	if err := h.Probe(d); err != nil || len(first4.probed) != 0 || len(second4.probed) != 1 {
+		t.Errorf("Probe() = %v; the sockets sent %d and %d, want the second to send it", err, len(first4.probed), len(second4.probed))
+	}
+	d.Endpoint = wire.Endpoint{Addr: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	if err := h.Probe(d); err == nil || h.Counters()["no_socket"] != 1 {
+		t.Errorf("Probe(to a family without a socket) = %v, no_socket = %d; want an error, and 1", err, h.Counters()["no_socket"])
+	}
+}
+
 // A host without IPv6 still sends the rest.
 func TestNoSocketOfTheFamily(t *testing.T) {
 	s := newSocket("0.0.0.0:7000")

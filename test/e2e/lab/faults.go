@@ -15,13 +15,25 @@ func (l *Lab) faults(rules ...string) {
 	}
 }
 
-// Lose drops that share of all underlay packets, at random. percent is below 100. From then on the hosts hand a burst to the underlay
-// packet by packet, so that each is lost or not by itself.
-func (l *Lab) Lose(percent int) {
+// Singly has the hosts hand bursts to the underlay packet by packet from now on, so that each is captured, and lost or not, by itself.
+func (l *Lab) Singly() {
 	l.tb.Helper()
 	for _, h := range l.hosts {
 		l.must(h.ns, "ethtool", "-K", "eth0", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
 	}
+}
+
+// BlackHole drops all IP packets of more than mtu bytes on the underlay, and says so to nobody. It calls Singly.
+func (l *Lab) BlackHole(mtu int) {
+	l.tb.Helper()
+	l.Singly()
+	l.faults(fmt.Sprintf("meta length > %d drop", mtu))
+}
+
+// Lose drops that share of all underlay packets, at random. percent is below 100. It calls Singly.
+func (l *Lab) Lose(percent int) {
+	l.tb.Helper()
+	l.Singly()
 	l.faults(fmt.Sprintf("numgen random mod 100 < %d drop", percent))
 }
 
@@ -31,7 +43,7 @@ func (l *Lab) Partition(h *Host) {
 	l.faults(fmt.Sprintf("iifname %q drop", h.port()), fmt.Sprintf("oifname %q drop", h.port()))
 }
 
-// Heal ends Lose and Partition.
+// Heal ends BlackHole, Lose and Partition.
 func (l *Lab) Heal() {
 	l.tb.Helper()
 	l.faults()
