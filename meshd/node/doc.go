@@ -3,7 +3,7 @@
 //	hub (UDP) ──► receive ──► mesh.Inbound ──► TAP          the frame path: two goroutines kinds,
 //	hub (UDP) ◄── mesh.Switch.RunOutbound ◄─── TAP          no state but published snapshots
 //
-//	handshakes, reports of the frame path, membership, calls ──► loop ──► session.Machine, mesh control, hub
+//	handshakes, reports of the frame path, membership, calls ──► loop ──► session.Machine, path.Path, mesh control, hub
 //
 // All control state (sessions, fdb, whom we want a session with) is owned by one goroutine, the loop. Whatever wants
 // to change it sends a message; the loop handles it with the time of its arrival, runs the timers that are due, and

@@ -20,7 +20,7 @@ const (
 	MaxProbes       = 3                      // of one size that are lost before it counts: MAX_PROBES
 	ConfirmInterval = 2 * time.Second        // between two probes of the current size: CONFIRMATION_TIMER
 	ConfirmTimeout  = time.Second            // for such a probe's acknowledgement: PROBE_TIMER
-	MinTimeout      = 200 * time.Millisecond // for that of a larger one, at least; four round trips, up to ConfirmTimeout
+	MinTimeout      = 200 * time.Millisecond // for that of a larger one, at least; four round trips, up to ConfirmTimeout. See timeout
 	RaiseTime       = 10 * time.Minute       // after which larger sizes are tried again: PMTU_RAISE_TIMER
 	DegradedTime    = time.Minute            // after which Base is tried again where it did not pass
 	SilentTime      = 5 * time.Second        // the same while nothing at all comes from the peer

@@ -127,8 +127,9 @@ func (p *Path) send(now time.Time) wire.Probe {
 	return probe
 }
 
-// timeout returns how long the probe just sent is waited for. When the current size is at stake there is no hurry; and where many
-// sizes may have to be tried, an acknowledgement that comes too late counts all the same.
+// timeout returns how long the probe just sent is waited for: a second, which is the least that RFC 8899 allows, when the current size
+// is at stake. Many larger ones may have to be tried until one passes. There it is less: a mistake does no harm but that the search ends
+// with a smaller size, and an acknowledgement that comes too late counts all the same.
 func (p *Path) timeout() time.Duration {
 	if p.probe.size == p.size || p.rtt == 0 {
 		return ConfirmTimeout

@@ -113,6 +113,7 @@ const (
 var (
 	vectorEndpointI = netip.MustParseAddrPort("192.0.2.1:7000")
 	vectorEndpointR = netip.MustParseAddrPort("[2001:db8::2]:7000")
+	vectorProbe     = wire.Probe{Number: 7, Size: wire.MaxDatagram}
 	vectorFrame     = append([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xb5"), "meshnet frame one"...)
 )
 
@@ -184,6 +185,7 @@ func computeVectors(t *testing.T) map[string][]byte {
 
 	v["frame"] = vectorFrame
 	v["long_frame"] = append(bytes.Clone(vectorFrame[:14]), counting(0, wire.MaxPayload)...)
+	v["probe"] = vectorProbe.AppendAck(nil)
 	for name, seal := range sealedVectors() {
 		v[name] = seal.by(vectorKeypair(t, seal, keys), v)
 	}
@@ -197,6 +199,7 @@ type sealedVector struct {
 	header      wire.Header
 	of          string // vector that the payload is part of; "" for none
 	from, to    int    // the part; to = 0 means its end
+	padding     int    // zero bytes behind it
 }
 
 func sealedVectors() map[string]sealedVector {
@@ -204,21 +207,25 @@ func sealedVectors() map[string]sealedVector {
 		return wire.Header{Type: wire.TypeFrame, Piece: piece, More: more, Counter: counter}
 	}
 	return map[string]sealedVector{
-		"sealed_frame_aes256gcm":        {wire.AES256GCM, false, frame(5, 0, false), "frame", 0, 0},
-		"sealed_frame_chacha20poly1305": {wire.ChaCha20Poly1305, false, frame(5, 0, false), "frame", 0, 0},
-		"sealed_keepalive_aes256gcm":    {wire.AES256GCM, true, wire.Header{Type: wire.TypeKeepalive}, "", 0, 0},
-		"sealed_piece_0_aes256gcm":      {wire.AES256GCM, false, frame(6, 0, true), "long_frame", 0, vectorPiece},
-		"sealed_piece_1_aes256gcm":      {wire.AES256GCM, false, frame(7, 1, false), "long_frame", vectorPiece, 0},
+		"sealed_frame_aes256gcm":        {wire.AES256GCM, false, frame(5, 0, false), "frame", 0, 0, 0},
+		"sealed_frame_chacha20poly1305": {wire.ChaCha20Poly1305, false, frame(5, 0, false), "frame", 0, 0, 0},
+		"sealed_keepalive_aes256gcm":    {wire.AES256GCM, true, wire.Header{Type: wire.TypeKeepalive}, "", 0, 0, 0},
+		"sealed_piece_0_aes256gcm":      {wire.AES256GCM, false, frame(6, 0, true), "long_frame", 0, vectorPiece, 0},
+		"sealed_piece_1_aes256gcm":      {wire.AES256GCM, false, frame(7, 1, false), "long_frame", vectorPiece, 0, 0},
+		"sealed_probe_aes256gcm": {
+			wire.AES256GCM, false, wire.Header{Type: wire.TypeProbe, Counter: 8}, "probe", 0, 0, wire.MaxPayload - wire.ProbeLen,
+		},
+		"sealed_probe_ack_aes256gcm": {wire.AES256GCM, true, wire.Header{Type: wire.TypeProbeAck, Counter: 1}, "probe", 0, 0, 0},
 	}
 }
 
 // payload returns what s seals, from the vectors v.
 func (s sealedVector) payload(v map[string][]byte) []byte {
-	whole := v[s.of]
-	if s.to == 0 {
-		return whole[s.from:]
+	part := v[s.of]
+	if s.to != 0 {
+		part = part[:s.to]
 	}
-	return whole[s.from:s.to]
+	return append(bytes.Clone(part[s.from:]), make([]byte, s.padding)...)
 }
 
 func (s sealedVector) by(k *Keypair, v map[string][]byte) []byte {
@@ -312,6 +319,12 @@ func TestVectorsRead(t *testing.T) {
 		payload, err := k.Open(h, bytes.Clone(v[name]))
 		if err != nil || !bytes.Equal(payload, s.payload(v)) {
 			t.Errorf("%s opens to %x, %v", name, payload, err)
+		}
+		if p, err := wire.ParseProbe(payload); h.Type == wire.TypeProbe && (err != nil || p != vectorProbe) {
+			t.Errorf("%s reads as %+v, %v", name, p, err)
+		}
+		if p, err := wire.ParseProbeAck(payload); h.Type == wire.TypeProbeAck && (err != nil || p != vectorProbe) {
+			t.Errorf("%s reads as %+v, %v", name, p, err)
 		}
 		if index := binary.BigEndian.Uint32(v[name][4:]); index != k.remote {
 			t.Errorf("%s is for index %08x, want %08x", name, index, k.remote)
