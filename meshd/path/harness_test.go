@@ -43,12 +43,26 @@ func newWorld(t *testing.T, is4 bool, mtu int) *world {
 // run lets d pass.
 func (w *world) run(d time.Duration) {
 	w.t.Helper()
-	end := w.now.Add(d)
-	for !w.now.After(end) {
+	for end := w.now.Add(d); ; w.now = w.next(end) {
 		w.arrive()
 		w.advance()
-		w.now = w.now.Add(5 * time.Millisecond)
+		if !w.now.Before(end) {
+			return
+		}
 	}
+}
+
+// next returns when something happens next, at most end.
+func (w *world) next(end time.Time) time.Time {
+	if due := w.p.Next(); due.After(w.now) && due.Before(end) {
+		end = due
+	}
+	for _, a := range w.acks {
+		if a.at.After(w.now) && a.at.Before(end) {
+			end = a.at
+		}
+	}
+	return end
 }
 
 // until lets time pass until ok, at most d.
@@ -59,7 +73,7 @@ func (w *world) until(d time.Duration, what string, ok func() bool) time.Duratio
 		if w.now.Sub(began) > d {
 			w.t.Fatalf("not after %v: %s; %v, MTU %d\n%s", d, what, w.p.State(), w.p.Packet(), strings.Join(w.log, "\n"))
 		}
-		w.run(0)
+		w.run(w.next(w.now.Add(20 * time.Millisecond)).Sub(w.now))
 	}
 	return w.now.Sub(began)
 }
