@@ -127,3 +127,38 @@ func TestBadProbes(t *testing.T) {
 		}
 	})
 }
+
+// "It MAY leave some unanswered when too many come": a member that sends thousands takes neither the loop's time nor the others' room in
+// its queue.
+func TestProbeFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close()
+		m := c.add()
+		m.start()
+		p := newProber(t, c, m)
+		defer p.host.Close()
+		s := p.machine.Session(p.to)
+		const flood = 2000
+		for i := range flood {
+			counter, err := s.Keypair().Reserve(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload := wire.Probe{Number: uint32(i), Size: wire.MaxDatagram}.AppendAck(nil)
+			sealed := s.Keypair().Seal(nil, wire.Header{Type: wire.TypeProbeAck, Counter: counter}, payload)
+			p.host.WriteBatch([]wire.Datagram{{Buf: sealed, Endpoint: s.Endpoint()}})
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		counters := m.node.Counters()
+		handled, refused := counters["node_probe_unknown"], counters["node_probe_queue"]
+		if handled == 0 || handled > 100 || handled+refused < flood/2 { // the network loses some
+			t.Errorf("%d of %d acknowledgements were handled and %d refused, want 100 handled at most", handled, flood, refused)
+		}
+		if acks := p.send(wire.TypeProbe, wire.Probe{Number: 1, Size: wire.MaxDatagram}.Append(nil)); len(acks) != 1 {
+			t.Errorf("%d acknowledgements of a probe after the flood, want 1", len(acks))
+		}
+	})
+}

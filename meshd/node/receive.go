@@ -62,18 +62,20 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 		offer(n.inbox.closes, closing{session: k.Session(), payload: bytes.Clone(payload)})
 	case wire.TypeProbe:
 		p, err := wire.ParseProbe(payload)
-		n.probed(probe{session: k.Session(), Probe: p}, err)
+		n.probed(now, probe{session: k.Session(), Probe: p}, err)
 	case wire.TypeProbeAck:
 		p, err := wire.ParseProbeAck(payload)
-		n.probed(probe{session: k.Session(), ack: true, Probe: p}, err)
+		n.probed(now, probe{session: k.Session(), ack: true, Probe: p}, err)
 	}
 }
 
-// probed hands a probe or an acknowledgement to the loop, unless err says that it is none.
-func (n *Node) probed(p probe, err error) {
-	if err != nil {
+// probed hands a probe or an acknowledgement to the loop, unless err says that it is none, or the peer sends too many: one that does
+// must not push the others' out of the queue.
+func (n *Node) probed(now time.Time, p probe, err error) {
+	switch {
+	case err != nil:
 		n.counters.ProbeMalformed.Add(1)
-	} else if !offer(n.inbox.probes, p) {
+	case !p.session.TakeProbe(now) || !offer(n.inbox.probes, p):
 		n.counters.ProbeQueue.Add(1)
 	}
 }

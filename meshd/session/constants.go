@@ -30,6 +30,8 @@ const (
 	wrongPeerTime        = 5 * time.Minute  // for which a candidate is left out after another node has answered there
 	selfTime             = 10 * time.Minute // for which an endpoint is left out after we have answered there
 	skewEventInterval    = time.Minute
+	probeBurst           = 32                    // path MTU probes and acknowledgements that a peer may send at once
+	probeInterval        = 50 * time.Millisecond // after which it may send another one
 )
 
 // pollInterval is how often timers that depend on the frame path are looked at: it does not wake the machine.

@@ -61,3 +61,30 @@ func TestMovedEndpointForgetsThePathMTU(t *testing.T) {
 		t.Errorf("at another endpoint PathMTU() = %+v, want %+v", got, base)
 	}
 }
+
+// "Up to probeBurst of them at once and one each probeInterval in the long run", however long the peer was silent.
+func TestTakeProbe(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	s := newSession(now, NodeID{}, 1, wire.Endpoint{})
+	for _, pause := range []time.Duration{0, time.Hour} {
+		now = now.Add(pause)
+		taken := 0
+		for range 2 * probeBurst {
+			if s.TakeProbe(now) {
+				taken++
+			}
+		}
+		if taken != probeBurst {
+			t.Errorf("after %v: %d taken at once, want %d", pause, taken, probeBurst)
+		}
+		taken = 0
+		for range 1000 {
+			if now = now.Add(probeInterval / 10); s.TakeProbe(now) {
+				taken++
+			}
+		}
+		if taken < 99 || taken > 100 {
+			t.Errorf("after %v: %d taken of a peer that sends ten times too many, want 100", pause, taken)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type Session struct {
 	unanswered   atomic.Int64 // when data came that nothing was sent after; 0 = none
 	awaiting     atomic.Int64 // when data was sent that nothing came after; 0 = none
 	lastLong     atomic.Int64 // when a frame was sent that a datagram of wire.MaxDatagram does not hold; 0 = none
+	probesUntil  atomic.Int64 // the time for which TakeProbe has given leave
 
 	rxBytes, rxDatagrams, txBytes, txDatagrams atomic.Uint64
 
@@ -45,6 +46,7 @@ type PathMTU struct {
 
 func newSession(now time.Time, id NodeID, instance uint64, endpoint wire.Endpoint) *Session {
 	s := &Session{id: id, instance: instance, began: now}
+	s.probesUntil.Store(-int64(probeBurst * probeInterval))
 	s.move(endpoint)
 	return s
 }
@@ -127,6 +129,22 @@ func (s *Session) sent(now time.Time, n int) {
 	}
 	s.txBytes.Add(uint64(n))
 	s.txDatagrams.Add(1)
+}
+
+// TakeProbe reports whether a Probe or ProbeAck from the peer is to be worked on: that is up to probeBurst of them at once and one each
+// probeInterval in the long run. An honest peer needs far fewer; one that sends more costs only itself its answers.
+func (s *Session) TakeProbe(now time.Time) bool {
+	at := s.since(now)
+	for {
+		until := s.probesUntil.Load()
+		next := max(until, at-int64(probeBurst*probeInterval)) + int64(probeInterval)
+		if next > at {
+			return false
+		}
+		if s.probesUntil.CompareAndSwap(until, next) {
+			return true
+		}
+	}
 }
 
 // probed records a probe of n bytes. It may be too long to arrive: so it is no sign of life to the peer, and nothing need come back.
