@@ -14,6 +14,8 @@ const (
 	// full, and counted.
 	handshakeQueue = 256
 	reportQueue    = 1024
+	// A long broadcast has the paths to all peers probed at once, and all acknowledgements come at once.
+	probeQueue = 4096
 )
 
 // inbox is everything that reaches the loop. Its senders never block, but for calls.
@@ -66,7 +68,7 @@ func newInbox() inbox {
 		first:      make(chan handshake, handshakeQueue),
 		handshakes: make(chan handshake, handshakeQueue),
 		closes:     make(chan closing, handshakeQueue),
-		probes:     make(chan probe, handshakeQueue),
+		probes:     make(chan probe, probeQueue),
 		stations:   make(chan station, reportQueue),
 		reports:    make(chan report, reportQueue),
 		wants:      make(chan session.NodeID, reportQueue),
