@@ -15,7 +15,11 @@ type probedPath struct {
 	endpoint wire.Endpoint
 	machine  *path.Path
 	told     session.PathMTU // that was logged last
+	toldAt   time.Time
 }
+
+// tellInterval bounds how often a path may fill the log: a peer that answers and is silent by turns changes it every few seconds.
+const tellInterval = time.Minute
 
 // advancePaths runs the timers of the paths that are due, and takes in those that have got long frames. The frame path does not wake
 // the loop for them, so they are looked for every idleTick.
@@ -56,7 +60,7 @@ func (n *Node) advancePath(now time.Time, p *probedPath) {
 			p.machine.TooLong(now, probe.Number)
 		}
 	}
-	n.publishPath(p)
+	n.publishPath(now, p)
 	if next := p.machine.Next(); !next.IsZero() && next.Before(n.state.pathsAt) {
 		n.state.pathsAt = next
 	}
@@ -96,7 +100,7 @@ func (n *Node) probe(now time.Time, m probe) {
 }
 
 // publishPath lets the frame path use the size that is known to pass, and tells the operator what has come of it.
-func (n *Node) publishPath(p *probedPath) {
+func (n *Node) publishPath(now time.Time, p *probedPath) {
 	m := session.PathMTU{
 		Datagram: p.machine.Size(), Packet: p.machine.Packet(), Fragmented: p.machine.State() == path.Degraded,
 	}
@@ -109,8 +113,8 @@ func (n *Node) publishPath(p *probedPath) {
 		n.counters.PathNarrowed.Add(1)
 	}
 	settled := p.machine.State() == path.Complete || p.machine.State() == path.Degraded
-	if m != p.told && (settled || narrowed) {
-		p.told = m
+	if m != p.told && (settled || narrowed) && (p.toldAt.IsZero() || now.Sub(p.toldAt) >= tellInterval) {
+		p.told, p.toldAt = m, now
 		n.log.Info("path MTU changed", "peer", p.session.ID().Short(), "endpoint", p.endpoint.Addr, "mtu", m.Packet, "fragmented", m.Fragmented)
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"meshnet/meshd/node"
@@ -30,13 +33,16 @@ func (m *member) pathMTU(name string) session.PathMTU {
 type couple struct {
 	*cluster
 	a, b *member
+
+	logged *bytes.Buffer // by a
 }
 
 func newCouple(t *testing.T, seed int64, is4 bool, mtu int) *couple {
 	c := newCluster(t, seed)
 	c.net.SetMTU(mtu)
 	c.net.SetLatency(2*time.Millisecond, 20*time.Millisecond)
-	x := &couple{cluster: c, a: c.add()}
+	x := &couple{cluster: c, a: c.add(), logged: new(bytes.Buffer)}
+	x.a.log = x.logged
 	if !is4 {
 		x.a.addr = "[2001:db8::1]:7000"
 	}
@@ -148,6 +154,30 @@ func TestPathMTUBlackHole(t *testing.T) {
 		t.Logf("from 1500 to 1400 in %v, and back in %v", took, raised)
 		if n := x.a.node.Counters()["node_path_narrowed"]; n != 1 {
 			t.Errorf("node_path_narrowed = %d, want 1", n)
+		}
+	})
+}
+
+// "A peer that answers and is silent by turns changes it every few seconds", but fills the log with a line a minute at most.
+func TestChangesOfAPathAreLoggedSparingly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCouple(t, 1, false, 1500)
+		defer x.close()
+		var silent atomic.Bool
+		x.net.Filter(func(_, _ netip.AddrPort, b []byte) bool {
+			return !silent.Load() || wire.Type(b[0]) != wire.TypeProbeAck
+		})
+		const minutes = 10
+		for range minutes * 60 / 20 {
+			x.talk(10 * time.Second)
+			silent.Store(!silent.Load())
+			x.talk(10 * time.Second)
+			silent.Store(!silent.Load())
+		}
+		lines := strings.Count(x.logged.String(), "path MTU changed")
+		changes := x.a.node.Counters()["node_path_narrowed"]
+		if changes == 0 || lines == 0 || lines > minutes+1 {
+			t.Errorf("%d lines in %d minutes for %d falls, want some, and a line a minute at most", lines, minutes, changes)
 		}
 	})
 }

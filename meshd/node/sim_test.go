@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -39,6 +40,7 @@ type cluster struct {
 
 // member is one host of a cluster: a hub, a node and what outlives a restart.
 type member struct {
+	log      io.Writer // takes what the node logs; nil: nobody does
 	c        *cluster
 	name     string
 	addr     string
@@ -92,6 +94,9 @@ func mustIdentity(t *testing.T, i int) session.Identity {
 func (m *member) start() {
 	m.c.t.Helper()
 	log := slog.New(slog.DiscardHandler)
+	if m.log != nil {
+		log = slog.New(slog.NewTextHandler(m.log, nil))
+	}
 	if *verboseFlag {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("host", m.name)
 	}
