@@ -57,6 +57,17 @@ func recvmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) { return call(unix.SYS_R
 // sendmmsg sends messages and returns how many.
 func sendmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) { return call(unix.SYS_SENDMMSG, fd, msgs) }
 
+// sendto sends one datagram to an address of n bytes, without waiting for room in the socket's buffer.
+func sendto(fd int, datagram []byte, to *sockaddr, n int) unix.Errno {
+	for {
+		_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(datagram))), uintptr(len(datagram)),
+			unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(to)), uintptr(n))
+		if errno != unix.EINTR {
+			return errno
+		}
+	}
+}
+
 func call(number uintptr, fd int, msgs []mmsghdr) (int, unix.Errno) {
 	n, _, errno := unix.Syscall6(number, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno

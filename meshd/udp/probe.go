@@ -3,7 +3,6 @@ package udp
 import (
 	"fmt"
 	"net"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +21,12 @@ func (c *Conn) Probe(d wire.Datagram) error {
 		c.counters.SendFamily.Add(1)
 		return c.probeError(unix.EAFNOSUPPORT)
 	}
+	var to sockaddr
+	n, ok := to.put(d.Endpoint.Addr, new(zoneIndexes))
+	if !ok {
+		c.counters.refused(unix.EADDRNOTAVAIL, 1) // the zone names no interface
+		return c.probeError(unix.EADDRNOTAVAIL)
+	}
 	fd, ok := c.file.Acquire()
 	if !ok {
 		return c.probeError(net.ErrClosed)
@@ -32,7 +37,7 @@ func (c *Conn) Probe(d wire.Datagram) error {
 	if err := setFragmentation(fd, c.is4, false); err != nil {
 		return c.probeError(err)
 	}
-	errno := sendOne(fd, d)
+	errno := sendto(fd, d.Buf, &to, n)
 	if err := setFragmentation(fd, c.is4, true); err != nil {
 		return c.probeError(err)
 	}
@@ -49,22 +54,6 @@ func (c *Conn) Probe(d wire.Datagram) error {
 
 func (c *Conn) probeError(err error) error {
 	return fmt.Errorf("probing from UDP %v: %w", c.local, err)
-}
-
-// sendOne sends one datagram without waiting.
-func sendOne(fd int, d wire.Datagram) unix.Errno {
-	var name sockaddr
-	n, ok := name.put(d.Endpoint.Addr, new(zoneIndexes))
-	if !ok {
-		return unix.EADDRNOTAVAIL // the zone names no interface
-	}
-	for {
-		_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(d.Buf))), uintptr(len(d.Buf)),
-			unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&name)), uintptr(n))
-		if errno != unix.EINTR {
-			return errno
-		}
-	}
 }
 
 // setFragmentation says whether datagrams that are too long for their path may be cut: then neither is "don't fragment" set nor is

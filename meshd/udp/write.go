@@ -215,21 +215,16 @@ func (w *writer) blame(errno unix.Errno, n int) {
 // singly sends the datagrams of message i one by one.
 func (w *writer) singly(fd, i int) error {
 	for _, d := range w.bursts[i].ds {
-		for again := true; again; {
-			_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(d.Buf))), uintptr(len(d.Buf)),
-				unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&w.names[i])), uintptr(w.msgs[i].hdr.Namelen))
-			again = errno == unix.EINTR || errno == unix.EAGAIN
-			switch errno {
-			case 0:
-				w.sent++
-			case unix.EINTR:
-			case unix.EAGAIN:
-				if err := w.conn.file.WaitWrite(); err != nil {
-					return err
-				}
-			default:
-				w.blame(errno, 1)
+		errno := sendto(fd, d.Buf, &w.names[i], int(w.msgs[i].hdr.Namelen))
+		for ; errno == unix.EAGAIN; errno = sendto(fd, d.Buf, &w.names[i], int(w.msgs[i].hdr.Namelen)) {
+			if err := w.conn.file.WaitWrite(); err != nil {
+				return err
 			}
+		}
+		if errno == 0 {
+			w.sent++
+		} else {
+			w.blame(errno, 1)
 		}
 	}
 	return nil
