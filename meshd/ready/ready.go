@@ -88,7 +88,7 @@ func (f *File) WaitWrite() error {
 
 // peek reports whether something can be read. As the call does not block, the runtime need not hear of it.
 func (f *File) peek() (bool, error) {
-	fds := [2]unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}, {Fd: int32(f.wake), Events: unix.POLLIN}}
+	fds := f.awaited(unix.POLLIN)
 	var zero unix.Timespec
 	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), uintptr(len(fds)), uintptr(unsafe.Pointer(&zero)), 0, 0, 0)
 	switch {
@@ -101,7 +101,7 @@ func (f *File) peek() (bool, error) {
 }
 
 func (f *File) poll(events int16, wait time.Duration) (bool, error) {
-	fds := [2]unix.PollFd{{Fd: int32(f.fd), Events: events}, {Fd: int32(f.wake), Events: unix.POLLIN}}
+	fds := f.awaited(events)
 	var timeout *unix.Timespec
 	if wait >= 0 {
 		t := unix.NsecToTimespec(int64(wait))
@@ -119,6 +119,11 @@ func (f *File) poll(events int16, wait time.Duration) (bool, error) {
 		}
 		return n > 0, nil
 	}
+}
+
+// awaited returns what is waited for: events of the descriptor, and Close.
+func (f *File) awaited(events int16) [2]unix.PollFd {
+	return [2]unix.PollFd{{Fd: int32(f.fd), Events: events}, {Fd: int32(f.wake), Events: unix.POLLIN}}
 }
 
 // Close ends what waits, waits until nobody uses the descriptor, and closes it. It may be called more than once, but not between

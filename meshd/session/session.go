@@ -37,13 +37,6 @@ type Traffic struct {
 	TxBytes, TxDatagrams uint64
 }
 
-// PathMTU is how long datagrams may be, and why.
-type PathMTU struct {
-	Datagram   int  // bytes of UDP payload; at least wire.MaxDatagram
-	Packet     int  // bytes of such a datagram with its UDP and IP headers; 0: the path was not probed
-	Fragmented bool // not even these pass whole: IP cuts them
-}
-
 func newSession(now time.Time, id NodeID, instance uint64, endpoint wire.Endpoint) *Session {
 	s := &Session{id: id, instance: instance, began: now}
 	s.probesUntil.Store(-int64(probeBurst * probeInterval))
@@ -62,27 +55,6 @@ func (s *Session) Keypair() *Keypair { return s.current.Load() }
 
 // Endpoint returns where to send sealed messages to.
 func (s *Session) Endpoint() wire.Endpoint { return *s.endpoint.Load() }
-
-// PathMTU returns how long datagrams to the peer may be.
-func (s *Session) PathMTU() PathMTU { return *s.pathMTU.Load() }
-
-// SetPathMTU says how long datagrams may be that are sent to the session's endpoint. It belongs to the control side.
-func (s *Session) SetPathMTU(m PathMTU) { s.pathMTU.Store(&m) }
-
-// MaxPayload returns how many bytes of a frame one datagram to the peer carries.
-func (s *Session) MaxPayload() int { return s.pathMTU.Load().Datagram - wire.Overhead }
-
-// SentLong records that a frame was sent for which the path's MTU matters: it is longer than wire.MaxPayload.
-func (s *Session) SentLong(now time.Time) { s.lastLong.Store(s.since(now)) }
-
-// LastLong returns when such a frame was last sent; zero if none ever was.
-func (s *Session) LastLong() time.Time {
-	at := s.lastLong.Load()
-	if at == 0 {
-		return time.Time{}
-	}
-	return s.began.Add(time.Duration(at))
-}
 
 // Established returns when the first keypair was agreed.
 func (s *Session) Established() time.Time { return s.began }
@@ -127,28 +99,6 @@ func (s *Session) sent(now time.Time, n int) {
 	if n > wire.Overhead {
 		s.awaiting.CompareAndSwap(0, at)
 	}
-	s.txBytes.Add(uint64(n))
-	s.txDatagrams.Add(1)
-}
-
-// TakeProbe reports whether a Probe or ProbeAck from the peer is to be worked on: that is up to probeBurst of them at once and one each
-// probeInterval in the long run. An honest peer needs far fewer; one that sends more costs only itself its answers.
-func (s *Session) TakeProbe(now time.Time) bool {
-	at := s.since(now)
-	for {
-		until := s.probesUntil.Load()
-		next := max(until, at-int64(probeBurst*probeInterval)) + int64(probeInterval)
-		if next > at {
-			return false
-		}
-		if s.probesUntil.CompareAndSwap(until, next) {
-			return true
-		}
-	}
-}
-
-// probed records a probe of n bytes. It may be too long to arrive: so it is no sign of life to the peer, and nothing need come back.
-func (s *Session) probed(n int) {
 	s.txBytes.Add(uint64(n))
 	s.txDatagrams.Add(1)
 }

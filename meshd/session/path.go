@@ -1,0 +1,57 @@
+package session
+
+import (
+	"time"
+
+	"meshnet/meshd/wire"
+)
+
+// PathMTU is how long datagrams may be, and why.
+type PathMTU struct {
+	Datagram   int  // bytes of UDP payload; at least wire.MaxDatagram
+	Packet     int  // bytes of such a datagram with its UDP and IP headers; 0: the path was not probed
+	Fragmented bool // not even these pass whole: IP cuts them
+}
+
+// PathMTU returns how long datagrams to the peer may be.
+func (s *Session) PathMTU() PathMTU { return *s.pathMTU.Load() }
+
+// SetPathMTU says how long datagrams may be that are sent to the session's endpoint. It belongs to the control side.
+func (s *Session) SetPathMTU(m PathMTU) { s.pathMTU.Store(&m) }
+
+// MaxPayload returns how many bytes of a frame one datagram to the peer carries.
+func (s *Session) MaxPayload() int { return s.pathMTU.Load().Datagram - wire.Overhead }
+
+// SentLong records that a frame was sent for which the path's MTU matters: it is longer than wire.MaxPayload.
+func (s *Session) SentLong(now time.Time) { s.lastLong.Store(s.since(now)) }
+
+// LastLong returns when such a frame was last sent; zero if none ever was.
+func (s *Session) LastLong() time.Time {
+	at := s.lastLong.Load()
+	if at == 0 {
+		return time.Time{}
+	}
+	return s.began.Add(time.Duration(at))
+}
+
+// TakeProbe reports whether a Probe or ProbeAck from the peer is to be worked on: that is up to probeBurst of them at once and one each
+// probeInterval in the long run. An honest peer needs far fewer; one that sends more costs only itself its answers.
+func (s *Session) TakeProbe(now time.Time) bool {
+	at := s.since(now)
+	for {
+		until := s.probesUntil.Load()
+		next := max(until, at-int64(probeBurst*probeInterval)) + int64(probeInterval)
+		if next > at {
+			return false
+		}
+		if s.probesUntil.CompareAndSwap(until, next) {
+			return true
+		}
+	}
+}
+
+// probed records a probe of n bytes. It may be too long to arrive: so it is no sign of life to the peer, and nothing need come back.
+func (s *Session) probed(n int) {
+	s.txBytes.Add(uint64(n))
+	s.txDatagrams.Add(1)
+}
