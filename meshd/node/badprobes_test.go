@@ -33,6 +33,19 @@ func newProber(t *testing.T, c *cluster, m *member) *prober {
 	return p
 }
 
+// withProber runs a test of a member and a prober, on fake time.
+func withProber(t *testing.T, test func(t *testing.T, m *member, p *prober)) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close()
+		m := c.add()
+		m.start()
+		p := newProber(t, c, m)
+		defer p.host.Close()
+		test(t, m, p)
+	})
+}
+
 // exchange sends what the machine wants, and returns the sealed messages that came, by type, with their lengths.
 func (p *prober) exchange() (lengths map[wire.Type][]int) {
 	lengths = make(map[wire.Type][]int)
@@ -79,13 +92,7 @@ func (p *prober) send(t wire.Type, payload []byte) (acks []int) {
 // "A receiver drops a probe that …": it is counted, and nothing is sent back. What is acknowledged is far longer than the
 // acknowledgement. Acknowledgements of no probe are counted and change nothing.
 func TestBadProbes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, 1)
-		defer c.close()
-		m := c.add()
-		m.start()
-		p := newProber(t, c, m)
-		defer p.host.Close()
+	withProber(t, func(t *testing.T, m *member, p *prober) {
 		good := wire.Probe{Number: 7, Size: wire.MaxDatagram}.Append(nil)
 		for _, test := range []struct {
 			name    string
@@ -131,13 +138,7 @@ func TestBadProbes(t *testing.T) {
 // "It MAY leave some unanswered when too many come": a member that sends thousands takes neither the loop's time nor the others' room in
 // its queue.
 func TestProbeFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, 1)
-		defer c.close()
-		m := c.add()
-		m.start()
-		p := newProber(t, c, m)
-		defer p.host.Close()
+	withProber(t, func(t *testing.T, m *member, p *prober) {
 		s := p.machine.Session(p.to)
 		const flood = 2000
 		for i := range flood {
