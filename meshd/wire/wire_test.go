@@ -111,7 +111,7 @@ func TestReceiver(t *testing.T) {
 		{"message 1", "0100000001020304", 0, false, ErrType},
 		{"acknowledgement", "0a00000001020304", 0x01020304, false, nil},
 		{"type 11", "0b00000001020304", 0, false, ErrType},
-		{"reserved", "0400000101020304", 0, false, ErrReserved},
+		{"frame of a lane", "0400000101020304", 0x01020304, false, nil},
 		{"short", "04000000010203", 0, false, ErrShort},
 	} {
 		index, handshake, err := Receiver(unhex(t, test.in))
