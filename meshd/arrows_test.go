@@ -19,6 +19,7 @@ var arrows = map[string]struct {
 	"meshnet/meshd/token":                {[]string{}, "a token is text"},
 	"meshnet/meshd/api":                  {[]string{"meshd/token"}, "plugins link the API: it must stay light"},
 	"meshnet/meshd/mesh":                 {[]string{"meshd/session", "meshd/offload", "meshd/wire"}, "the switch seals and opens; it knows neither membership nor edges"},
+	"meshnet/meshd/answer":               {[]string{}, "answers are pure: frame and tables in, frame out"},
 	"meshnet/meshd/session":              {[]string{"meshd/wire"}, "sessions are pure: bytes and time in, bytes out"},
 	"meshnet/meshd/path":                 {[]string{"meshd/wire"}, "a path is pure: what passed and time in, what to probe out"},
 	"meshnet/meshd/control":              {[]string{"meshd/session", "meshd/wire", "meshd/control/neighbour", "meshd/control/stream"}, "control sends through a function, whatever carries it"},
