@@ -69,7 +69,7 @@ func (c *client4) answer(known bool) Result {
 			return Result{Outcome: DHCP4Ignored} // it has chosen another server
 		case !known && c.s.DHCP == Closed:
 			return Result{Outcome: DHCP4Closed}
-		case !known:
+		case !known, c.lease.Temporary && !c.lease.IPv4.IsValid() && len(c.s.Pools) > 0: // there may be an address by now
 			return Result{Outcome: DHCP4Waiting, Event: Event{Kind: Needs, MAC: c.mac}}
 		case t == dhcpv4.MessageTypeDiscover:
 			return c.discover()
