@@ -46,14 +46,11 @@ func newAnswerer(cfg *Config) *answerer {
 
 // gateways returns the gateway's addresses, about which nothing crosses the mesh.
 func (a *answerer) gateways() []netip.Addr {
-	gateways := []netip.Addr{a.segment.Gateway6()}
-	if a.segment.DHCP == answer.Off {
-		return gateways
-	}
+	gateways := []netip.Addr{a.segment.Gateway6(), a.segment.LinkLocal()}
 	for _, p := range a.segment.Pools {
 		gateways = append(gateways, answer.Gateway4(p))
 	}
-	return append(gateways, a.segment.LinkLocal())
+	return gateways
 }
 
 // Answer implements mesh.Answerer.
