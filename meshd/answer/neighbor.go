@@ -117,12 +117,16 @@ func (s *Segment) neighbor(t *Tables, q *query, p *packet, target netip.Addr, li
 	case s.Router: // an anycast address does not override (RFC 4861, section 7.2.7)
 		flags |= flagRouter
 	}
-	m := make([]byte, 0, 32)
-	m = append(m, neighborAdvertisement, 0, 0, 0, flags, 0, 0, 0)
-	m = append(append(m, target.AsSlice()...), optionTargetLink, 1)
-	m = append(m, to[:]...)
 	b := appendEthernet(dst, mac, from, etherTypeIPv6)
-	return Result{Outcome: NDAnswered, Reply: appendICMPv6(b, target, ip, m)}
+	return Result{Outcome: NDAnswered, Reply: appendAdvertisement(b, target, ip, flags, to)}
+}
+
+// appendAdvertisement appends the packet of a neighbour advertisement (RFC 4861, section 4.4): link has target.
+func appendAdvertisement(b []byte, target, to netip.Addr, flags byte, link MAC) []byte {
+	a := target.As16()
+	m := append(make([]byte, 0, 32), neighborAdvertisement, 0, 0, 0, flags, 0, 0, 0)
+	m = append(append(m, a[:]...), optionTargetLink, 1)
+	return appendICMPv6(b, target, to, append(m, link[:]...))
 }
 
 // advertised judges a neighbour advertisement: who says that it has target may.

@@ -198,3 +198,24 @@ func TestRouterSolicitations(t *testing.T) {
 		t.Errorf("event = %v", r.Event)
 	}
 }
+
+// RFC 5227, section 3, and RFC 4861, section 7.2.6: who has an address now. The MAC of a container of this host must not come from the TAP.
+func TestAnnounce(t *testing.T) {
+	s := segment()
+	for _, test := range []struct {
+		addr   netip.Addr
+		holder Holder
+		from   MAC
+	}{{api4, Holder{macAPI, false}, macAPI}, {api6, Holder{macAPI, false}, macAPI}, {web4, Holder{macWeb, true}, macGateway}, {web6, Holder{macWeb, true}, macGateway}} {
+		f := s.Announce(nil, test.addr, test.holder)
+		checkFrame(t, f)
+		if f[0]&1 == 0 || MAC(f[6:]) != test.from {
+			t.Errorf("%v: announced from %x to %x", test.addr, f[6:12], f[:6])
+		}
+		if p := f[14:]; test.addr.Is4() && (MAC(p[8:]) != test.holder.MAC || [4]byte(p[14:]) != test.addr.As4() || [4]byte(p[24:]) != test.addr.As4()) {
+			t.Errorf("%v: ARP %x", test.addr, p)
+		} else if test.addr.Is6() && (p[44] != flagOverride || [16]byte(p[48:]) != test.addr.As16() || MAC(p[66:]) != test.holder.MAC) {
+			t.Errorf("%v: advertisement %x", test.addr, p)
+		}
+	}
+}

@@ -19,8 +19,21 @@ type answerer struct {
 	tables   atomic.Pointer[answer.Tables] // published with the neighbour table
 	limit    *answer.Limiter
 	counters answer.Counters
-	asked    chan asked // to attend
+	asked    chan asked                 // to attend
+	former   map[netip.Addr]formerOwner // of addresses that nobody has now; owned by the loop
 }
+
+// formerOwner is the MAC that an address had last, and until when.
+type formerOwner struct {
+	mac   answer.MAC
+	until time.Time
+}
+
+const (
+	// formerAge is how long it is remembered who had an address: a kernel believes longer only what is in use.
+	formerAge = 10 * time.Minute
+	maxFormer = 4096
+)
 
 // asked is an event, and the frame that made it, if it is to be offered again.
 type asked struct {
@@ -37,8 +50,9 @@ func newAnswerer(cfg *Config) *answerer {
 		segment: answer.Segment{
 			MAC: ipam.GatewayMAC(cfg.NetworkID), MTU: cfg.MTU, Prefix: cfg.Prefix, Pools: cfg.Pools, DHCP: cfg.DHCP,
 		},
-		limit: answer.NewLimiter(time.Now()),
-		asked: make(chan asked, askedQueue),
+		limit:  answer.NewLimiter(time.Now()),
+		asked:  make(chan asked, askedQueue),
+		former: make(map[netip.Addr]formerOwner),
 	}
 	a.tables.Store(&answer.Tables{})
 	return a
@@ -90,8 +104,8 @@ func (a *answerer) again(q asked) []byte {
 	return r.Reply
 }
 
-// publish makes the tables that frames are answered from.
-func (a *answerer) publish(n *Node, neighbours []control.Neighbour, leases []ipam.Lease) {
+// publish makes the tables that frames are answered from, and returns the addresses that have another MAC than they had.
+func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbour, leases []ipam.Lease) (moved []netip.Addr) {
 	t := &answer.Tables{Holders: make(map[netip.Addr]answer.Holder, 2*len(neighbours)), Leases: make(map[answer.MAC]answer.Lease, len(leases))}
 	owners := n.neighbours.Load().addrs
 	for _, nb := range neighbours {
@@ -108,7 +122,30 @@ func (a *answerer) publish(n *Node, neighbours []control.Neighbour, leases []ipa
 		}
 		t.Leases[answer.MAC(l.MAC)] = held
 	}
-	a.tables.Store(t)
+	return a.moves(now, a.tables.Swap(t).Holders, t.Holders)
+}
+
+// moves returns the addresses that have another MAC than they had, directly before or some minutes ago.
+func (a *answerer) moves(now time.Time, before, after map[netip.Addr]answer.Holder) (moved []netip.Addr) {
+	for addr, h := range before {
+		if _, held := after[addr]; !held && len(a.former) < maxFormer {
+			a.former[addr] = formerOwner{h.MAC, now.Add(formerAge)}
+		}
+	}
+	for addr, f := range a.former {
+		if h, held := after[addr]; held && h.MAC != f.mac && now.Before(f.until) {
+			moved = append(moved, addr)
+		} else if !held && now.Before(f.until) {
+			continue
+		}
+		delete(a.former, addr)
+	}
+	for addr, h := range after {
+		if old, held := before[addr]; held && old.MAC != h.MAC {
+			moved = append(moved, addr)
+		}
+	}
+	return moved
 }
 
 // hostName returns what a container is told that it is called: its name, if that is one. What CNI runtimes call containers is for

@@ -245,3 +245,37 @@ func TestARPDoesNotCrossTheMesh(t *testing.T) {
 		}
 	})
 }
+
+// An address that goes to another container, at once or after a while, is announced to the containers of every host.
+func TestMovedAddressesAreAnnounced(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, b *member) {
+		old, err := b.node.Attach(t.Context(), request("old"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		if _, err := b.node.Detach(old.Attachment); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute) // and the address has cooled down
+		a.tap.Frames()
+		want := request("new")
+		want.IPv4.Addr = old.IPv4
+		moved, err := b.node.Attach(t.Context(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		for _, m := range []*member{a, b} {
+			announced := 0
+			for _, f := range m.tap.Frames() {
+				if f[12] == 8 && f[13] == 6 && bytes.Equal(f[22:28], moved.MAC[:]) && bytes.Equal(f[28:32], old.IPv4.AsSlice()) {
+					announced++
+				}
+			}
+			if announced != 1 {
+				t.Errorf("%s announced %v %d times, want once", m.name, old.IPv4, announced)
+			}
+		}
+	})
+}

@@ -176,7 +176,7 @@ func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 	if _, held := a.held[m.MAC]; !held {
 		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime)}
 	}
-	if a.n.do(ctx, func(time.Time) { a.n.readNeighbours() }) != nil {
+	if a.n.do(ctx, a.n.readNeighbours) != nil {
 		return
 	}
 	if _, leased := a.n.answers.tables.Load().Leases[m.MAC]; !leased {
