@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
-PACKAGES := busybox-static etcd-server ethtool gcc iproute2 libc6-dev lxc lxd lxd-client nftables
+PACKAGES := busybox-static dhcpcd-base etcd-server ethtool gcc iproute2 isc-dhcp-client libc6-dev lxc lxd lxd-client nftables systemd
 PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')

@@ -193,7 +193,7 @@ func open(d directory, c Config) (*Store, error) {
 // now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrFailed if
 // nothing can be leased until restart, or else is the operating system's (syscall.ENOSPC) and a later call may succeed.
 func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	if err := errors.Join(r.Attachment.check(), r.Holder.check(), r.IPv4.check()); err != nil {
+	if err := errors.Join(r.Attachment.check(), r.Holder.check(), r.checkMAC(), r.IPv4.check()); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
@@ -228,6 +228,8 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	switch {
 	case l.IPv4.IsValid() && !l.Lost && r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr:
 		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv4, r.IPv4.Addr)
+	case held && r.MAC != MAC{} && r.MAC != l.MAC:
+		return Lease{}, nil, false, fmt.Errorf("it holds its addresses with MAC %v, not %v; detach it first", l.MAC, r.MAC)
 	case held && !wants && l.Holder == r.Holder:
 		return l, nil, false, nil
 	case s.closed:
@@ -238,7 +240,7 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	at := now.UnixNano()
 	var entries []entry
 	if !held {
-		iid, mac, err := s.choose(a, taken)
+		iid, mac, err := s.choose(a, r.MAC, taken)
 		if err != nil {
 			return Lease{}, nil, false, err
 		}
@@ -277,10 +279,21 @@ func (l Lease) part(kind byte) Lease {
 	return p
 }
 
-// choose derives identifier and MAC of a with the first counter whose result is free.
-func (s *Store) choose(a Attachment, taken func(netip.Addr, MAC) bool) (uint64, MAC, error) {
+// choose derives identifier and MAC of a with the first counter whose result is free. If a has a MAC, that must be free.
+func (s *Store) choose(a Attachment, own MAC, taken func(netip.Addr, MAC) bool) (uint64, MAC, error) {
+	if own != (MAC{}) {
+		if other, ok := s.held.macs[own]; ok {
+			return 0, MAC{}, fmt.Errorf("its MAC %v is that of %v, too", own, other)
+		}
+		if own == GatewayMAC(s.scope.network) || s.macs[own] {
+			return 0, MAC{}, fmt.Errorf("its MAC %v is in use", own)
+		}
+	}
 	for counter := range uint32(maxTries) {
 		iid, mac, ok := s.scope.derive(a, counter)
+		if own != (MAC{}) {
+			mac = own
+		}
 		if !ok || s.iids[iid] || s.macs[mac] {
 			continue
 		}
@@ -293,6 +306,9 @@ func (s *Store) choose(a Attachment, taken func(netip.Addr, MAC) bool) (uint64, 
 		if taken == nil || !taken(join(s.scope.subnet, iid), mac) {
 			return iid, mac, nil
 		}
+	}
+	if own != (MAC{}) {
+		return 0, MAC{}, fmt.Errorf("its MAC %v, or the first %d addresses derived for it, are taken", own, maxTries)
 	}
 	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
 }

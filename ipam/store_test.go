@@ -314,9 +314,9 @@ func TestGroupCommit(t *testing.T) {
 
 // lease6 is Lease for an attachment that wants IPv6 only.
 func (s *Store) lease6(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	return s.Lease(now, Request{a, holder, V4Request{None: true}}, taken)
+	return s.Lease(now, Request{Attachment: a, Holder: holder, IPv4: V4Request{None: true}}, taken)
 }
 
 func (s *Store) startLease6(now time.Time, a Attachment, holder Holder, taken func(netip.Addr, MAC) bool) (Lease, *batch, bool, error) {
-	return s.startLease(now, Request{a, holder, V4Request{None: true}}, taken)
+	return s.startLease(now, Request{Attachment: a, Holder: holder, IPv4: V4Request{None: true}}, taken)
 }

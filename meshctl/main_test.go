@@ -45,7 +45,7 @@ type daemon struct {
 func network() api.Network {
 	return api.Network{
 		Name: "home", ID: "0102030405060708090a0b0c0d0e0f10", State: api.NetworkUp, NodeID: strings.Repeat("ab", 32),
-		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, TAP: "mt01020304",
+		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", TAP: "mt01020304",
 		Offloads: []api.Offload{{Name: "tap-checksum", On: true}, {Name: "tap-tso", On: true}, {Name: "tap-uso", Why: "the kernel is older than Linux 6.2"}},
 		MTU:      1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},
@@ -54,12 +54,18 @@ func network() api.Network {
 	}
 }
 
+// answers are counters of what containers asked.
+func answers() map[string]uint64 {
+	return map[string]uint64{"answer_arp_answered": 12, "answer_nd_answered": 0, "answer_rs_answered": 1, "answer_dhcp4_answered": 4}
+}
+
 func (d *daemon) Status(context.Context) (api.Status, error) {
 	failed := api.Network{
 		Name: "lab", State: api.NetworkFailed, Error: "bridge lxcbr0 does not exist", Bridge: "lxcbr0", MTU: 1400,
 		IPv6: netip.MustParsePrefix("fd00::/48"),
 	}
 	up := network()
+	up.Counters = answers()
 	up.Warnings = []string{"the clocks of this host and 192.0.2.9:7000 differ by 11m0s"}
 	return api.Status{
 		Version: "0.1", Instance: 1, Started: began(), NodeName: "web-1", Networks: []api.Network{up, failed},

@@ -131,6 +131,9 @@ func (c *cli) networkSummary(n api.Network) table {
 	if pools := poolList(n); pools != "" {
 		t.row("  pools", fmt.Sprintf("%s, blocks by %s", pools, n.IPAM))
 	}
+	if n.DHCP != "" {
+		t.row("  DHCP", n.DHCP+answered(n.Counters))
+	}
 	if n.State == api.NetworkUp {
 		t.row("  peers", peerCount(n))
 		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))
@@ -141,6 +144,22 @@ func (c *cli) networkSummary(n api.Network) table {
 		t.row("  warning", w)
 	}
 	return t
+}
+
+// answered says how many questions of containers were answered, by protocol.
+func answered(counters map[string]uint64) string {
+	var list []string
+	for _, p := range []struct{ name, counter string }{
+		{"ARP", "arp"}, {"ND", "nd"}, {"RS", "rs"}, {"DHCPv4", "dhcp4"}, {"DHCPv6", "dhcp6"},
+	} {
+		if n := counters["answer_"+p.counter+"_answered"]; n > 0 {
+			list = append(list, fmt.Sprintf("%d %s", n, p.name))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "; answered " + strings.Join(list, ", ")
 }
 
 // offloadList says which offloads are in use, and why the others are not.

@@ -90,6 +90,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		NodeName:    s.NodeName,
 		Bridge:      s.Bridge,
 		BridgeOwned: s.BridgeOwned,
+		DHCP:        dhcpOf(s),
 		TAP:         tapName(s),
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,6 +109,8 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Created:        s.Created,
 		MTU:            s.MTU,
 		Prefix:         ipam.Subnet(s.IPv6),
+		Pools:          poolPrefixes(s.Pools),
+		DHCP:           dhcpModes[dhcpOf(s)],
 		Seeds:          s.Seeds,
 		Advertise:      s.Advertise,
 		Known:          d.loadKnown(s.Name),
@@ -177,7 +180,9 @@ func (o *opened) run(ctx context.Context) error {
 // reconciler returns what frees the leases of containers that have gone without a word.
 func (d *daemon) reconciler(s settings, n *node.Node) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
-		Leases: n.Leases,
+		Leases: func() []ipam.Lease { // those made by DHCP end by themselves
+			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool { return l.Holder.Source == node.SourceDHCP })
+		},
 		Release: func(_ context.Context, l ipam.Lease) error {
 			_, err := n.Detach(l.Attachment)
 			return err

@@ -16,6 +16,8 @@ type CreateRequest struct {
 	MTU int `json:"mtu,omitzero"`
 	// Bridge is an existing bridge to use; "": meshd makes one of its own.
 	Bridge string `json:"bridge,omitempty"`
+	// DHCP says whom this host answers it, as token.CheckDHCP has it; "": everybody in a bridge that meshd makes, nobody in another.
+	DHCP string `json:"dhcp,omitempty"`
 	// PSK is the network's key, as in a PSK file: 64 hexadecimal digits, 43 or 44 base64 characters, or a passphrase;
 	// "": a random one. The network ID follows from name and PSK.
 	PSK string `json:"psk,omitempty"`
@@ -40,6 +42,7 @@ type CreateRequest struct {
 type JoinRequest struct {
 	Token     string   `json:"token"`
 	Bridge    string   `json:"bridge,omitempty"`    // as in CreateRequest
+	DHCP      string   `json:"dhcp,omitempty"`      // as in CreateRequest
 	Endpoints []string `json:"endpoints,omitempty"` // as in CreateRequest
 	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
 	// NoWait joins even if no member answers now. Otherwise the call waits for one, and changes nothing if none does.
@@ -102,7 +105,7 @@ func (r *CreateRequest) check() error {
 	if err := r.checkIPv4(); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
 }
 
 func (r *JoinRequest) check() error {
@@ -115,11 +118,14 @@ func (r *JoinRequest) check() error {
 	if err := checkIPAM(r.IPAM); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
 }
 
 // checkMember checks what a host says about itself as a member.
-func checkMember(bridge, nodeName string, endpoints []string) error {
+func checkMember(bridge, dhcp, nodeName string, endpoints []string) error {
+	if err := token.CheckDHCP(dhcp); err != nil {
+		return fmt.Errorf("dhcp: %w", err)
+	}
 	if bridge != "" {
 		if err := token.CheckIfName(bridge); err != nil {
 			return fmt.Errorf("bridge: %w", err)

@@ -28,6 +28,7 @@ type Network struct {
 	NodeName    string            `json:"node_name"`          //
 	Bridge      string            `json:"bridge"`             // containers are put into it
 	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
+	DHCP        string            `json:"dhcp"`               // whom this host answers it: "open", "closed" or "off"
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
 	Offloads    []Offload         `json:"offloads"`           // of the TAP
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
@@ -146,6 +147,7 @@ const (
 	SourceCNI    Source = "cni"
 	SourceLXC    Source = "lxc"
 	SourceManual Source = "manual" // meshctl attach, or another program
+	SourceDHCP   Source = "dhcp"   // nobody: it asked for addresses itself
 )
 
 // NetworkList answers GET /v1/networks.

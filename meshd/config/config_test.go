@@ -75,10 +75,10 @@ func TestParse(t *testing.T) {
 		{"token", "[[network]]\ntoken = \"" + home.String() + "\"",
 			func(c *Config) { c.Networks = []Network{joined} }},
 		{"token with name, bridge and endpoints of this host",
-			"[[network]]\nname = \"home\"\ntoken_file = \"home.token\"\nbridge = \"lxcbr0\"\nadvertise = [\"a.example.net:1\"]",
+			"[[network]]\nname = \"home\"\ntoken_file = \"home.token\"\nbridge = \"lxcbr0\"\ndhcp = \"open\"\nadvertise = [\"a.example.net:1\"]",
 			func(c *Config) {
 				n := joined
-				n.Bridge, n.Advertise = "lxcbr0", []string{"a.example.net:1"}
+				n.Bridge, n.DHCP, n.Advertise = "lxcbr0", "open", []string{"a.example.net:1"}
 				c.Networks = []Network{n}
 			}},
 		{"PSK", "[[network]]\nname = \"prod\"\npsk = \"" + hexPSK + "\"\nendpoints = [\"b:2\"]\nipv6 = \"fd00::/48\"\nmtu = 1280",
@@ -203,6 +203,7 @@ func TestParseBad(t *testing.T) {
 		{"token without etcd", network(`token_file = "home.token"`, `ipam = "etcd://e"`), "handed out by its members"},
 		{"token with etcd, and raft", network(`token_file = "etcd.token"`, `ipam = "raft"`), "handed out by an etcd"},
 		{"other keys than the token's", network(`token_file = "etcd.token"`, `ipam = "etcd://e/y"`), `begin with "/x/", not "/y/"`},
+		{"bad dhcp", with(`dhcp = "on"`), `dhcp: "on" is not "open"`},
 		{"bad bridge", with(`bridge = "a/b"`), "bridge: interface name"},
 		{"bad advertise", with(`advertise = ["0.0.0.0:1"]`), "advertise: endpoint"},
 		{"same network twice", network(prod...) + "\n" + network(prod...), `network "prod" is there twice`},

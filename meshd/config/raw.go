@@ -38,6 +38,7 @@ type rawNetwork struct {
 	Create    bool            `toml:"create"`
 	Advertise []string        `toml:"advertise"`
 	Bridge    string          `toml:"bridge"`
+	DHCP      string          `toml:"dhcp"`
 	IPv6      string          `toml:"ipv6"`
 	MTU       int             `toml:"mtu"`
 	IPv4      string          `toml:"ipv4"`
@@ -197,7 +198,10 @@ func (r *rawNetwork) network(secret func(string) ([]byte, error)) (n Network, er
 			return Network{}, fmt.Errorf("bridge: %w", err)
 		}
 	}
-	n.Advertise, n.Bridge = r.Advertise, r.Bridge
+	if err := token.CheckDHCP(r.DHCP); err != nil {
+		return Network{}, fmt.Errorf("dhcp: %w", err)
+	}
+	n.Advertise, n.Bridge, n.DHCP = r.Advertise, r.Bridge, r.DHCP
 	return n, nil
 }
 

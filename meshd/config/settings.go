@@ -27,6 +27,7 @@ type Settings struct {
 	DeadAfter    token.Duration   // how long a host may be silent, if this one makes the registry; 0: the default
 	Bridge       string           // containers are put into it
 	BridgeOwned  bool             // meshd made the bridge
+	DHCP         string           // whom it is answered, as token.CheckDHCP has it
 	Advertise    []string         // endpoints of this host, beside its interfaces'; "HOST:PORT"
 	Seeds        []string         // endpoints of members to ask for the others; "HOST:PORT"
 	NodeName     string           // this host's, in this network
@@ -56,6 +57,7 @@ type settingsFile struct {
 	DeadAfter    token.Duration `json:"dead_after,omitzero"`
 	Bridge       string         `json:"bridge"`
 	BridgeOwned  bool           `json:"bridge_owned"`
+	DHCP         string         `json:"dhcp,omitempty"`
 	Advertise    []string       `json:"advertise"`
 	Seeds        []string       `json:"seeds"`
 	NodeName     string         `json:"node_name"`
@@ -109,6 +111,7 @@ func (s *State) save(n Settings) error {
 		DeadAfter:    n.DeadAfter,
 		Bridge:       n.Bridge,
 		BridgeOwned:  n.BridgeOwned,
+		DHCP:         n.DHCP,
 		Advertise:    n.Advertise,
 		Seeds:        n.Seeds,
 		NodeName:     n.NodeName,
@@ -191,7 +194,7 @@ func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
 		NodeName: f.NodeName, Created: f.Created, Founded: f.Founded, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
-		DeadAfter: f.DeadAfter,
+		DeadAfter: f.DeadAfter, DHCP: f.DHCP,
 	}
 	var private [32]byte
 	for _, b := range []struct {
@@ -222,6 +225,9 @@ func (f *settingsFile) settings() (Settings, error) {
 func (n Settings) check() error {
 	if err := token.CheckIfName(n.Bridge); err != nil {
 		return fmt.Errorf("bridge: %w", err)
+	}
+	if err := token.CheckDHCP(n.DHCP); err != nil {
+		return fmt.Errorf("dhcp: %w", err)
 	}
 	if err := token.CheckNodeName(n.NodeName); err != nil {
 		return err

@@ -33,11 +33,12 @@ const (
 	dropSourceLocal // from the mesh, with the source of a container on this host
 
 	// Outbound.
-	dropLocal     // the destination is behind the bridge it came from
-	dropNoPeers   // for everyone, and there is nobody
-	dropNoSession // copies for a peer without a session
-	dropKeypair   // copies for a keypair that may seal no more: its counters or its time are used up
-	dropUnderlay  // datagrams that the underlay did not take
+	dropSourceRemote // from the TAP, with the source of a container of another host
+	dropLocal        // the destination is behind the bridge it came from
+	dropNoPeers      // for everyone, and there is nobody
+	dropNoSession    // copies for a peer without a session
+	dropKeypair      // copies for a keypair that may seal no more: its counters or its time are used up
+	dropUnderlay     // datagrams that the underlay did not take
 
 	// Inbound.
 	dropUnknownPeer  // pieces from a session that control has not published
@@ -75,6 +76,7 @@ var dropNames = [numDrops]string{
 	dropGatewayARP:          "boundary_gateway_arp",
 	dropGatewayND:           "boundary_gateway_nd",
 	dropSourceLocal:         "source_local",
+	dropSourceRemote:        "source_remote",
 	dropLocal:               "destination_local",
 	dropNoPeers:             "no_peers",
 	dropNoSession:           "no_session",
@@ -103,6 +105,7 @@ type Counters struct {
 	outFrames    atomic.Uint64 // read from the TAP
 	outDatagrams atomic.Uint64 // pieces handed to the underlay
 	_            [64]byte      // the frame path's two directions run on different cores
+	said         atomic.Uint64 // answers, written to the TAP
 	inDatagrams  atomic.Uint64 // pieces opened
 	inFrames     atomic.Uint64 // written to the TAP
 	inSalvaged   atomic.Uint64 // segments of frames of which a piece was lost
@@ -115,6 +118,7 @@ func (c *Counters) Snapshot() map[string]uint64 {
 	m := map[string]uint64{
 		"outbound_frames":    c.outFrames.Load(),
 		"outbound_datagrams": c.outDatagrams.Load(),
+		"answers":            c.said.Load(),
 		"inbound_datagrams":  c.inDatagrams.Load(),
 		"inbound_frames":     c.inFrames.Load(),
 		"inbound_salvaged":   c.inSalvaged.Load(),

@@ -35,6 +35,7 @@ func (s *Switch) RunOutbound(ctx context.Context, lane uint8, tap TAP, under Und
 		}
 	}()
 	o := newOutbound(s, lane, under)
+	o.answers.tap = tap
 	packets := make([][]byte, readBatch)
 	for ctx.Err() == nil {
 		n, err := tap.ReadBatch(packets)
@@ -51,24 +52,26 @@ func (s *Switch) RunOutbound(ctx context.Context, lane uint8, tap TAP, under Und
 
 // outbound is the frame path from one TAP queue to the peers. It is used by one goroutine.
 type outbound struct {
-	sw    *Switch
-	learn learner
-	lane  uint8 // what is sent goes by it, where it is open
-	under Underlay
-	queue []wire.Datagram // sealed, to be sent
-	arena []byte          // what they are sealed into, one behind the other: a burst is one piece of memory
-	join  []byte          // memory for datagrams that go as one packet
+	sw      *Switch
+	learn   learner
+	lane    uint8 // what is sent goes by it, where it is open
+	under   Underlay
+	answers answers
+	queue   []wire.Datagram // sealed, to be sent
+	arena   []byte          // what they are sealed into, one behind the other: a burst is one piece of memory
+	join    []byte          // memory for datagrams that go as one packet
 }
 
 func newOutbound(s *Switch, lane uint8, under Underlay) *outbound {
 	return &outbound{
-		sw:    s,
-		learn: learner{sw: s},
-		lane:  lane,
-		under: under,
-		queue: make([]wire.Datagram, 0, writeBatch),
-		arena: make([]byte, 0, arenaLen),
-		join:  make([]byte, 0, offload.MaxPacket+offload.TailLen),
+		sw:      s,
+		learn:   learner{sw: s},
+		lane:    lane,
+		under:   under,
+		answers: newAnswers(s, nil),
+		queue:   make([]wire.Datagram, 0, writeBatch),
+		arena:   make([]byte, 0, arenaLen),
+		join:    make([]byte, 0, offload.MaxPacket+offload.TailLen),
 	}
 }
 
@@ -91,11 +94,17 @@ func (o *outbound) batch(now time.Time, packets [][]byte) {
 // packet carries one offload header and its frame to where they belong.
 func (o *outbound) packet(now time.Time, p []byte) drop {
 	f, why := o.sw.check(p)
+	fdb := *o.sw.shared.fdb.Load()
+	if e := fdb[f.src]; e != nil && e.static && !e.peer.local && f.etherType != 0 {
+		return dropSourceRemote
+	}
+	if o.answers.offer(now, p, f, why) {
+		return passes
+	}
 	if why != passes {
 		return why
 	}
 	b := newPayload(p)
-	fdb := *o.sw.shared.fdb.Load()
 	o.learn.observe(now, fdb, f.src, o.sw.shared.local)
 	if !f.dst.group() {
 		if e := fdb[f.dst]; e != nil {

@@ -16,6 +16,7 @@ type Config struct {
 	Self     session.NodeID // this node; must be set
 	MTU      int            // bytes, of the overlay's interfaces; must be set
 	Boundary Boundary
+	Answerer Answerer // nil: nobody
 	Report   Report
 	Limits   Limits       // DefaultFDB and DefaultPerPeer where zero
 	Log      *slog.Logger // none if nil
@@ -68,6 +69,7 @@ type Switch struct {
 
 	shared   *shared
 	boundary boundary
+	answerer Answerer
 	report   Report
 }
 
@@ -106,6 +108,7 @@ func New(cfg Config) *Switch {
 		Control:  newControl(sh, cfg),
 		shared:   sh,
 		boundary: newBoundary(cfg.Boundary),
+		answerer: cfg.Answerer,
 		report:   cfg.Report,
 	}
 }

@@ -306,7 +306,7 @@ func (refuse) Learn(MAC, session.NodeID) bool { return false }
 func TestCounterNames(t *testing.T) {
 	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	names := new(Counters).Snapshot()
-	if got, want := len(names), 5+int(numDrops)-1; got != want {
+	if got, want := len(names), 6+int(numDrops)-1; got != want {
 		t.Errorf("counters = %d, want %d: names must differ", got, want)
 	}
 	for name := range names {

@@ -21,11 +21,12 @@ type neighbourTable struct {
 	macs  map[mesh.MAC]session.NodeID
 }
 
-// readNeighbours publishes the neighbour table to the frame path and to Attach. Two nodes that claim one MAC or address are
-// ordered: this node's own attachments come first, so that no member can take their traffic away.
-func (n *Node) readNeighbours() {
+// readNeighbours publishes the neighbour table to the frame path, to what answers containers, and to Attach. Two nodes that claim one MAC or address are
+// ordered: this node's own attachments come first, so that no member can take their traffic away. Containers are told of addresses that moved.
+func (n *Node) readNeighbours(now time.Time) {
 	t := &neighbourTable{addrs: make(map[netip.Addr]session.NodeID), macs: make(map[mesh.MAC]session.NodeID)}
-	for _, nb := range n.control.Neighbours() {
+	neighbours := n.control.Neighbours()
+	for _, nb := range neighbours {
 		for _, a := range nb.Addrs {
 			claim(n.ID(), t.addrs, a, nb.Node)
 		}
@@ -33,6 +34,10 @@ func (n *Node) readNeighbours() {
 	}
 	n.neighbours.Store(t)
 	n.fabric.Neighbours(t.macs)
+	moved := n.answers.publish(now, n, neighbours, n.cfg.Leases.Leases())
+	for _, addr := range moved {
+		n.fabric.Say(n.cfg.TAP, n.answers.segment.Announce(nil, addr, n.answers.tables.Load().Holders[addr]))
+	}
 }
 
 // claim gives key to node, unless self or a node of a lower ID has it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meshnet/ipam"
+	"meshnet/meshd/answer"
 	"meshnet/meshd/mesh"
 	"meshnet/meshd/session"
 	"meshnet/meshd/wire"
@@ -24,6 +25,8 @@ type Config struct {
 	Created   bool             // this member created the network
 	MTU       int              // bytes; of the overlay's interfaces
 	Prefix    netip.Prefix     // the overlay's /64
+	Pools     []netip.Prefix   // of IPv4 addresses
+	DHCP      answer.Mode      // whom DHCP is answered
 
 	// Seeds are endpoints ("host:port", the host a name or an address) of members to ask for the others.
 	Seeds []string

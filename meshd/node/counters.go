@@ -33,6 +33,7 @@ func (n *Node) Counters() map[string]uint64 {
 		"session_": n.machine.Counters().Snapshot(),
 		"mesh_":    n.fabric.Counters().Snapshot(),
 		"control_": n.control.Counters(),
+		"answer_":  n.answers.counters.Snapshot(),
 	} {
 		for name, v := range counters {
 			all[part+name] = v

@@ -11,15 +11,22 @@ import (
 
 	"meshnet/ipam"
 	"meshnet/ipam/registry"
+	"meshnet/meshd/answer"
 	"meshnet/meshd/node"
 )
 
 // withIPv4 runs f in a bubble with n members of a network that has a pool.
 func withIPv4(t *testing.T, n int, pool string, f func(t *testing.T, c *cluster)) {
 	t.Helper()
+	withDHCP(t, n, pool, answer.Off, f)
+}
+
+// withDHCP is withIPv4 with members that answer DHCP.
+func withDHCP(t *testing.T, n int, pool string, dhcp answer.Mode, f func(t *testing.T, c *cluster)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 1)
-		c.pools = []registry.Pool{{Prefix: netip.MustParsePrefix(pool)}}
+		c.pools, c.dhcp = []registry.Pool{{Prefix: netip.MustParsePrefix(pool)}}, dhcp
 		defer c.close()
 		for i := range n {
 			if i == 0 {

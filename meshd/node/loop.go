@@ -90,7 +90,7 @@ func (n *Node) loop(ctx context.Context) {
 			n.reconcile(now)
 		case <-n.inbox.neighbours:
 			now = time.Now()
-			n.readNeighbours()
+			n.readNeighbours(now)
 		case call := <-n.inbox.calls:
 			now = time.Now()
 			call(now)
@@ -105,7 +105,7 @@ func (n *Node) start(now time.Time) {
 	for _, p := range n.cfg.Known {
 		n.state.wanted[p.ID] = want{at: now, endpoints: n.usable(p.Endpoints)}
 	}
-	n.readNeighbours()
+	n.readNeighbours(now)
 }
 
 // advance runs the timers that are due and carries out what the state machines ask for.

@@ -25,6 +25,7 @@ type Node struct {
 
 	machine   *session.Machine // owned by the loop, except Lookup and Counters
 	fabric    *mesh.Switch     // control side owned by the loop
+	answers   *answerer
 	control   *control.Control
 	blocks    ipam.BlockStore // nil without IPv4
 	manager   *ipam.Manager   // nil without IPv4
@@ -54,6 +55,7 @@ func New(cfg Config) (*Node, error) {
 		lostAddrs: make(chan struct{}, 1),
 		ended:     make(chan struct{}),
 		joined:    make(chan struct{}),
+		answers:   newAnswerer(&cfg),
 		inbox:     newInbox(),
 		buffers:   sync.Pool{New: func() any { return new(sendBuffer) }},
 	}
@@ -75,10 +77,11 @@ func New(cfg Config) (*Node, error) {
 		MTU:  cfg.MTU,
 		Boundary: mesh.Boundary{
 			GatewayMAC: mesh.MAC(ipam.GatewayMAC(cfg.NetworkID)),
-			Gateways:   []netip.Addr{ipam.Gateway(cfg.Prefix)},
+			Gateways:   n.answers.gateways(),
 		},
-		Report: &n.inbox,
-		Log:    n.log,
+		Answerer: n.answers,
+		Report:   &n.inbox,
+		Log:      n.log,
 	})
 	var err error
 	n.control, err = control.New(control.Config{
@@ -124,6 +127,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { n.gather(ctx) })
+	wg.Go(func() { n.attend(ctx) })
 	if n.manager != nil {
 		l := n.control.Listen(protoCarve)
 		wg.Go(func() { n.serveCarve(ctx, l) })

@@ -17,6 +17,7 @@ import (
 	"meshnet/ipam"
 	"meshnet/ipam/raftstore"
 	"meshnet/ipam/registry"
+	"meshnet/meshd/answer"
 	"meshnet/meshd/hub"
 	"meshnet/meshd/node"
 	"meshnet/meshd/session"
@@ -35,6 +36,7 @@ type cluster struct {
 	net     *netsim.Network
 	psk     [32]byte
 	pools   []registry.Pool // of IPv4; none: IPv6 only
+	dhcp    answer.Mode     // whom DHCP is answered
 	members []*member
 }
 
@@ -124,7 +126,7 @@ func (m *member) start() {
 	m.instance = max(m.instance+1, uint64(time.Now().UnixNano()))
 	m.node, err = node.New(node.Config{
 		Name: "sim", NodeName: m.name, NetworkID: id, PSK: m.c.psk, Identity: m.identity, Instance: m.instance, AES: true,
-		MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Seeds: m.seeds, Known: m.known,
+		MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Pools: m.c.prefixes(), DHCP: m.c.dhcp, Seeds: m.seeds, Known: m.known,
 		SaveKnown:      func(k []node.KnownPeer) { m.known = k },
 		Slot:           slot,
 		Underlay:       h,
@@ -189,6 +191,14 @@ func (m *member) blocks() func(*node.Streams) (ipam.BlockStore, error) {
 			Log: slog.New(slog.DiscardHandler),
 		})
 	}
+}
+
+// prefixes returns those of the pools.
+func (c *cluster) prefixes() (all []netip.Prefix) {
+	for _, p := range c.pools {
+		all = append(all, p.Prefix)
+	}
+	return all
 }
 
 // kill ends the member's daemon without a goodbye.

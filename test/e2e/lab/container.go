@@ -206,3 +206,14 @@ func (h *Host) ListenUDP(addr netip.AddrPort) *net.UDPConn {
 	h.lab.tb.Cleanup(func() { conn.Close() })
 	return conn
 }
+
+// Plug makes a network namespace of that name whose eth0 is in a bridge of the host, and nothing else: it has no addresses, and nobody
+// has told meshnet of it.
+func (h *Host) Plug(name, bridge string) *Container {
+	h.lab.tb.Helper()
+	h.Output("ip", "netns", "add", name)
+	h.Output("ip", "link", "add", "v-"+name, "type", "veth", "peer", "name", "eth0", "netns", name)
+	h.Output("ip", "link", "set", "v-"+name, "master", bridge, "up")
+	h.Output("ip", "-n", name, "link", "set", "eth0", "up")
+	return h.NetNS(name)
+}

@@ -1,0 +1,265 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"meshnet/ipam"
+	"meshnet/meshd/answer"
+)
+
+// SourceDHCP is the source of a lease that was made because a MAC that nobody knows asked for it: a virtual machine, a container that
+// nobody announced.
+const SourceDHCP = "dhcp"
+
+const (
+	// maxTemporary bounds the leases of MACs that nobody knows: anybody on the bridge can make up MACs.
+	maxTemporary = 512
+	// maxLeasing bounds how many such leases are being made at once; making one may wait for the block store.
+	maxLeasing = 8
+	// temporaryGrace is how long after its time a lease is kept for who had it.
+	temporaryGrace = time.Hour
+	// attendInterval is how often temporary leases are looked at.
+	attendInterval = time.Minute
+	// warnInterval bounds how often what containers do is told to the operator.
+	warnInterval = 10 * time.Second
+)
+
+// temporary reports whether a lease ends when it is not renewed.
+func temporary(l ipam.Lease) bool { return l.Holder.Source == SourceDHCP }
+
+// temporaryAttachment names the attachment of a MAC that nobody knows.
+func temporaryAttachment(mac answer.MAC) ipam.Attachment {
+	return ipam.Attachment{Container: "dhcp-" + hex.EncodeToString(mac[:]), IfName: "eth0"}
+}
+
+// attendant does what has to be done beside answering containers. It is used by one goroutine.
+type attendant struct {
+	n       *Node
+	held    map[answer.MAC]validity // the temporary leases
+	leasing map[answer.MAC]bool     // those being made
+	warned  map[answer.EventKind]time.Time
+	remote  uint64 // frames with the MACs of other hosts' containers, at the last look
+	wg      sync.WaitGroup
+	made    chan made
+}
+
+// validity is until when a container was told that it holds its addresses; zero: it has not asked for them, or released them.
+type validity struct {
+	v4, v6 time.Time
+	kept   time.Time // anyhow
+}
+
+// ends returns when the lease is nobody's any more.
+func (v validity) ends() time.Time {
+	end := v.kept
+	for _, t := range []time.Time{v.v4, v.v6} {
+		if t.After(end) {
+			end = t
+		}
+	}
+	return end.Add(temporaryGrace)
+}
+
+// made is what came of making a lease.
+type made struct {
+	asked
+	err error
+}
+
+// attend does what containers ask for beside answers, until ctx ends.
+func (n *Node) attend(ctx context.Context) {
+	a := &attendant{
+		n: n, held: make(map[answer.MAC]validity), leasing: make(map[answer.MAC]bool), warned: make(map[answer.EventKind]time.Time),
+		made: make(chan made, maxLeasing),
+	}
+	defer a.wg.Wait()
+	now := time.Now()
+	for _, l := range n.cfg.Leases.Leases() {
+		if temporary(l) { // it may have been renewed just before the restart
+			a.held[answer.MAC(l.MAC)] = validity{v4: now.Add(answer.TemporaryLeaseTime), v6: now.Add(answer.TemporaryLeaseTime)}
+		}
+	}
+	tick, advertise := time.NewTicker(attendInterval), time.NewTicker(answer.AdvertiseInterval)
+	defer tick.Stop()
+	defer advertise.Stop()
+	a.advertise()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case q := <-n.answers.asked:
+			a.event(ctx, time.Now(), q)
+		case m := <-a.made:
+			a.leased(ctx, time.Now(), m)
+		case now := <-tick.C:
+			a.look(now)
+		case <-advertise.C:
+			a.advertise()
+		}
+	}
+}
+
+// advertise tells all containers where they are, for those whose question got lost.
+func (a *attendant) advertise() {
+	if a.n.cfg.DHCP != answer.Off {
+		a.n.fabric.Say(a.n.cfg.TAP, a.n.answers.segment.Advertise(nil))
+	}
+}
+
+// event handles one event.
+func (a *attendant) event(ctx context.Context, now time.Time, q asked) {
+	v, held := a.held[q.MAC]
+	switch q.Kind {
+	case answer.Needs:
+		a.lease(ctx, now, q)
+	case answer.Renewed:
+		until := now.Add(answer.TemporaryLeaseTime)
+		if q.Addr.Is4() {
+			v.v4 = until
+		} else {
+			v.v6 = until
+		}
+		a.held[q.MAC] = v
+	case answer.Released:
+		if q.Addr.Is4() {
+			v.v4 = time.Time{}
+		} else {
+			v.v6 = time.Time{}
+		}
+		a.held[q.MAC] = v
+		if held && v.v4.IsZero() && v.v6.IsZero() {
+			a.end(q.MAC, "it was released")
+		}
+	default:
+		a.warn(now, q.Event)
+	}
+}
+
+// lease begins to make a lease for a MAC that has none.
+func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
+	if a.leasing[q.MAC] || len(a.leasing) >= maxLeasing {
+		return // it asks again
+	}
+	if _, held := a.held[q.MAC]; !held && len(a.held) >= maxTemporary {
+		a.say(now, q.Kind, fmt.Sprintf("%d MACs that no container was attached with have addresses, and no more get any: look at "+
+			"meshctl leases; with --dhcp closed only attached containers get addresses", maxTemporary))
+		return
+	}
+	a.leasing[q.MAC] = true
+	a.wg.Go(func() {
+		_, err := a.n.Attach(ctx, ipam.Request{
+			Attachment: temporaryAttachment(q.MAC), Holder: ipam.Holder{Source: SourceDHCP}, MAC: q.MAC,
+		})
+		if errors.Is(err, ipam.ErrNoAddress) { // IPv6 goes on; IPv4 is tried again with the next question
+			_, v6 := a.n.Attach(ctx, ipam.Request{
+				Attachment: temporaryAttachment(q.MAC), Holder: ipam.Holder{Source: SourceDHCP}, MAC: q.MAC, IPv4: ipam.V4Request{None: true},
+			})
+			err = errors.Join(err, v6)
+		}
+		a.made <- made{q, err} // there is room for all of them
+	})
+}
+
+// leased answers who waited for a lease.
+func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
+	delete(a.leasing, m.MAC)
+	if m.err != nil {
+		a.say(now, m.Kind, fmt.Sprintf("a container or machine with MAC %v, which was not attached, asks for addresses: %v", net.HardwareAddr(m.MAC[:]), m.err))
+	}
+	if _, held := a.held[m.MAC]; !held {
+		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime)}
+	}
+	if a.n.do(ctx, a.n.readNeighbours) != nil {
+		return
+	}
+	if _, leased := a.n.answers.tables.Load().Leases[m.MAC]; !leased {
+		delete(a.held, m.MAC)
+		return
+	}
+	if reply := a.n.answers.again(m.asked); len(reply) > 0 {
+		a.n.fabric.Say(a.n.cfg.TAP, reply)
+	}
+}
+
+// look ends the leases that nobody renews, and looks for containers that take the MACs of others.
+func (a *attendant) look(now time.Time) {
+	for mac, v := range a.held {
+		if now.After(v.ends()) && !a.leasing[mac] {
+			a.end(mac, "it was not renewed")
+		}
+	}
+	remote := a.n.fabric.Counters().Snapshot()["source_remote"]
+	if remote > a.remote {
+		a.n.Warn("MACs", fmt.Sprintf("a container here sends with the MAC of a container on another host: %d frames were dropped in the last "+
+			"minute; is one running twice, or are the hosts' bridges connected beside the mesh?", remote-a.remote))
+	}
+	a.remote = remote
+}
+
+// end ends a temporary lease.
+func (a *attendant) end(mac answer.MAC, why string) {
+	at := temporaryAttachment(mac)
+	if _, err := a.n.Detach(at); err != nil {
+		a.n.log.Warn("ending a temporary lease failed", "container", at.Container, "err", err) // and is tried again
+		return
+	}
+	delete(a.held, mac)
+	a.n.log.Info("a temporary lease has ended", "container", at.Container, "why", why)
+}
+
+// warn tells the operator what a container does that it should not.
+func (a *attendant) warn(now time.Time, e answer.Event) {
+	who := "a container or machine with MAC " + net.HardwareAddr(e.MAC[:]).String()
+	if l, ok := a.lookup(func(l ipam.Lease) bool { return answer.MAC(l.MAC) == e.MAC }); ok {
+		who = "container " + l.Attachment.String() + " (MAC " + l.MAC.String() + ")"
+	}
+	switch e.Kind {
+	case answer.Claimed:
+		a.say(now, e.Kind, who+" says that it has "+e.Addr.String()+", which is "+a.holder(e.Addr)+"; what it says is not passed on")
+	case answer.RogueDHCP:
+		a.say(now, e.Kind, who+" plays a DHCP server: it may mislead containers of this host; nothing of it leaves the host")
+	case answer.RogueRA:
+		a.say(now, e.Kind, who+" plays a router (IPv6): it may mislead containers of this host; nothing of it leaves the host")
+	case answer.Declined:
+		a.say(now, e.Kind, who+" says that somebody else uses its address "+e.Addr.String()+": find out who, or reserve the address "+
+			"(meshctl ipam reserve), detach the container and attach it again")
+	}
+}
+
+// holder says whose an address is.
+func (a *attendant) holder(addr netip.Addr) string {
+	for _, nb := range a.n.Neighbours() {
+		for _, other := range nb.Addrs {
+			if other == addr {
+				return "that of " + nb.Container + "/" + nb.IfName + " on " + nb.NodeName
+			}
+		}
+	}
+	return "the gateway's"
+}
+
+// lookup returns a lease of this node.
+func (a *attendant) lookup(is func(ipam.Lease) bool) (ipam.Lease, bool) {
+	for _, l := range a.n.cfg.Leases.Leases() {
+		if is(l) {
+			return l, true
+		}
+	}
+	return ipam.Lease{}, false
+}
+
+// say warns of one kind of event, not too often: any container can make one happen.
+func (a *attendant) say(now time.Time, kind answer.EventKind, text string) {
+	if last, ok := a.warned[kind]; ok && now.Sub(last) < warnInterval {
+		return
+	}
+	a.warned[kind] = now
+	a.n.Warn(fmt.Sprintf("answers %d", kind), text)
+}
