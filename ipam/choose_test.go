@@ -42,7 +42,7 @@ func mustHear(t testing.TB, s *Store, now time.Time, r *registry.Result) {
 }
 
 func (s *Store) lease4(now time.Time, container string, want netip.Addr) (Lease, error) {
-	return s.Lease(now, Request{Attachment{container, "eth0"}, cni, V4Request{Addr: want}}, nil)
+	return s.Lease(now, Request{Attachment: Attachment{container, "eth0"}, Holder: cni, IPv4: V4Request{Addr: want}}, nil)
 }
 
 func mustLease4(t testing.TB, s *Store, now time.Time, container string) netip.Addr {
@@ -151,7 +151,7 @@ func TestRequested(t *testing.T) {
 		t.Errorf("Lease of another address: error = %v", err)
 	}
 	for _, v := range []V4Request{{None: true, Addr: addr4(3)}, {Addr: netip.MustParseAddr("fd00::1")}} {
-		if _, err := s.Lease(epoch, Request{web, cni, v}, nil); err == nil {
+		if _, err := s.Lease(epoch, Request{Attachment: web, Holder: cni, IPv4: v}, nil); err == nil {
 			t.Errorf("Lease(%+v) error = <nil>", v)
 		}
 	}

@@ -174,7 +174,7 @@ func TestRequestedElsewhere(t *testing.T) {
 			hosts = append(hosts, startHost(t, id+1, store, newMemDirectory(), func(c *ManagerConfig) { c.Carve = carve }))
 		}
 		get := func(h *host, name string, addr netip.Addr) (Lease, error) {
-			return h.Lease(t.Context(), Request{Attachment{name, "eth0"}, cni, V4Request{Addr: addr}}, nil)
+			return h.Lease(t.Context(), Request{Attachment: Attachment{name, "eth0"}, Holder: cni, IPv4: V4Request{Addr: addr}}, nil)
 		}
 		theirs := hosts[1].Report().Pools[0].Blocks[0].Block.Addr()
 		used, err := hosts[1].any(t, "theirs")

@@ -11,6 +11,7 @@ type Request struct {
 	Attachment Attachment
 	Holder     Holder
 	IPv4       V4Request
+	MAC        MAC // this one; the zero MAC: one that follows from the names. It must be unicast
 }
 
 // V4Request says which IPv4 address an attachment wants. The zero V4Request is any one.
