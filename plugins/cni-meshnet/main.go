@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"strings"
-
 	"github.com/containernetworking/cni/pkg/skel"
-	cniversion "github.com/containernetworking/cni/pkg/version"
+
+	"meshnet/plugins/internal/cni"
 )
 
 // version is set by the build (-ldflags -X).
@@ -15,7 +12,7 @@ var version = "devel"
 const help = `cni-meshnet - CNI plugin that puts containers on a meshnet network
 
 SYNOPSIS
-    CNI_COMMAND=ADD|DEL|CHECK|STATUS|VERSION CNI_CONTAINERID=ID CNI_NETNS=PATH
+    CNI_COMMAND=ADD|DEL|CHECK|GC|STATUS|VERSION CNI_CONTAINERID=ID CNI_NETNS=PATH
     CNI_IFNAME=eth0 CNI_PATH=DIR cni-meshnet < configuration
 
 DESCRIPTION
@@ -63,36 +60,9 @@ SEE ALSO
     meshd --help, meshctl --help, lxc-hook --help
 `
 
-// versions are those of the specification whose results the cni module converts to. 0.3.1 lacks CHECK.
-func versions() cniversion.PluginInfo {
-	return cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
-}
-
-func funcs() skel.CNIFuncs {
-	return skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status}
-}
-
 func main() {
-	if os.Getenv("CNI_COMMAND") == "" {
-		byHand(os.Args[1:])
-		return
-	}
-	skel.PluginMainFuncs(funcs(), versions(), "")
-}
-
-// byHand answers a person.
-func byHand(args []string) {
-	for _, a := range args {
-		if a == "--help" || a == "-h" || a == "-help" {
-			fmt.Print(help)
-			return
-		}
-		if a == "--version" || a == "-version" {
-			fmt.Println("cni-meshnet", version)
-			return
-		}
-	}
-	fmt.Fprintf(os.Stderr, "cni-meshnet is a CNI plugin, run by container runtimes (cni-meshnet --help says more).\nCNI versions: %s\n",
-		strings.Join(versions().SupportedVersions(), ", "))
-	os.Exit(2)
+	cni.Program{
+		Name: "cni-meshnet", Version: version, Help: help,
+		Funcs: skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
+	}.Main()
 }

@@ -17,6 +17,7 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"meshnet/meshd/api"
+	"meshnet/plugins/internal/cni"
 	"meshnet/plugins/internal/meshdtest"
 )
 
@@ -106,7 +107,7 @@ func mustExec(t *testing.T, r run) []byte {
 }
 
 func TestVersions(t *testing.T) {
-	for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+	for _, version := range []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
 		t.Run(version, func(t *testing.T) {
 			b := meshdtest.New()
 			b.Routes = []api.Route{{Dst: netip.MustParsePrefix("fd00:9::/48"), Gateway: netip.MustParseAddr("fd00:1:2::1")}}
@@ -114,7 +115,7 @@ func TestVersions(t *testing.T) {
 			out := mustExec(t, r)
 			checkResult(t, out, version, r.netns)
 			chained := r.set("prevResult", json.RawMessage(out))
-			if version != "0.3.1" {
+			if version > "0.4" {
 				mustExec(t, chained.with("CHECK"))
 			}
 			if version == "1.1.0" {
@@ -192,13 +193,11 @@ func TestErrors(t *testing.T) {
 		{"dns of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("dns", []any{}) },
 			types.ErrDecodingFailure, "; dns must be an object, not: array"},
 		{"unknown key", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("netwrk", "homes") },
-			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are network, socket, mtu and ipv4`},
+			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are aliases, `},
 		{"unknown key", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("Network", "homes") },
 			types.ErrInvalidNetworkConfig, `unknown key "Network"`},
 		{"a whole list", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("plugins", []any{}) },
 			types.ErrInvalidNetworkConfig, `unknown key "plugins"`},
-		{"ipam", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("ipam", map[string]any{"type": "host-local"}) },
-			types.ErrInvalidNetworkConfig, "ipam: this version delegates to no IPAM plugin"},
 		{"mtu of another size", "ADD", func(b *meshdtest.Backend, r run) run {
 			b.Fail = api.Errorf(api.Invalid, "MTU 9000 is more than the network's 1500")
 			return r
@@ -230,9 +229,9 @@ func TestErrors(t *testing.T) {
 		{"the host's namespace", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/proc/self/ns/net"; return r },
 			types.ErrInvalidNetNS, "the host's own"},
 		{"interface exists", "ADD", func(_ *meshdtest.Backend, r run) run { r.ifname = "lo"; return r },
-			codeExists, "already"},
+			cni.CodeExists, "already"},
 		{"no bridge", "ADD", func(b *meshdtest.Backend, r run) run { b.Net.Bridge = "none0"; return r },
-			codeInterface, "there is no bridge none0"},
+			cni.CodeInterface, "there is no bridge none0"},
 		{"no meshd", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
 			types.ErrTryAgainLater, "is meshd running?"},
 		{"no meshd", "DEL", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
@@ -240,13 +239,13 @@ func TestErrors(t *testing.T) {
 		{"no meshd", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
 			types.ErrPluginNotAvailable, "is meshd running?"},
 		{"unknown network", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("network", "nope") },
-			types.ErrPluginNotAvailable, "there is no network nope"},
+			types.ErrPluginNotAvailable, `there is no network "nope"`},
 		{"network has failed", "STATUS", func(b *meshdtest.Backend, r run) run {
 			b.Net.State, b.Net.Error = api.NetworkFailed, "no /dev/net/tun"
 			return r
 		}, types.ErrPluginNotAvailable, "network homes is failed: no /dev/net/tun"},
 		{"meshd fails", "ADD", func(b *meshdtest.Backend, r run) run { b.Fail = errors.New("disk full"); return r },
-			codeMeshd, "disk full"},
+			cni.CodeMeshd, "disk full"},
 		{"meshd is not ready", "ADD", func(b *meshdtest.Backend, r run) run {
 			b.Fail = api.Errorf(api.Unavailable, "starting")
 			return r
@@ -274,13 +273,13 @@ func TestKeysOfTheSpecification(t *testing.T) {
 	r := start(t, meshdtest.New(), "1.1.0")
 	for key, value := range map[string]any{
 		"ipMasq": true, "dns": map[string]any{"nameservers": []any{"192.0.2.53"}}, "capabilities": map[string]any{"mac": true},
-		"runtimeConfig": map[string]any{"mac": "x"}, "args": map[string]any{"cni": map[string]any{}}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
+		"runtimeConfig": map[string]any{"portMappings": []any{}}, "args": map[string]any{"cni": map[string]any{}}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
 		"cniVersions": []any{"1.1.0"}, "disableCheck": true, "disableGC": true, "loadOnlyInlinedPlugins": true,
 	} {
 		r = r.set(key, value)
 	}
 	mustExec(t, r)
-	mustExec(t, r.set("netwrk", "x").set("ipam", map[string]any{"type": "host-local"}).with("DEL"))
+	mustExec(t, r.set("netwrk", "x").set("mac", "x").set("gateway", "x").with("DEL"))
 }
 
 // "cni-meshnet --version" prints the version.
@@ -305,8 +304,8 @@ func TestCheckFindsDamage(t *testing.T) {
 			}
 			_, err := r.exec(t)
 			var e *types.Error
-			if !errors.As(err, &e) || e.Code != codeCheck || !strings.Contains(e.Msg, want) {
-				t.Errorf("CHECK = %v, want code %d with %q", err, codeCheck, want)
+			if !errors.As(err, &e) || e.Code != cni.CodeCheck || !strings.Contains(e.Msg, want) {
+				t.Errorf("CHECK = %v, want code %d with %q", err, cni.CodeCheck, want)
 			}
 		})
 	}
@@ -343,7 +342,7 @@ func TestChained(t *testing.T) {
 
 func TestVersionCommand(t *testing.T) {
 	out := mustExec(t, run{command: "VERSION", conf: map[string]any{"cniVersion": "1.0.0"}})
-	if want := `"supportedVersions":["0.3.1","0.4.0","1.0.0","1.1.0"]`; !strings.Contains(string(out), want) {
+	if want := `"supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]`; !strings.Contains(string(out), want) {
 		t.Errorf("VERSION printed %s, want %s", out, want)
 	}
 }
@@ -365,7 +364,7 @@ func FuzzParseConfig(f *testing.F) {
 			t.Errorf("error %v of %q has no code", err, stdin)
 		}
 		if err == nil && c.prev != nil {
-			c.macOf("eth0")
+			c.macOf("eth0", "/x")
 			if _, err := c.prev.GetAsVersion("1.1.0"); err != nil {
 				t.Error(fmt.Errorf("prevResult of %q: %w", stdin, err))
 			}
