@@ -49,7 +49,7 @@ func wanted(args *skel.CmdArgs, c *config) (r attach.Request, err error) {
 	if r.Ingress, r.Egress, err = c.rates(); err != nil {
 		return r, err
 	}
-	if r.Gateways, err = c.gateways(); err != nil {
+	if r.Gateways, err = c.Gateway.Parse(); err != nil {
 		return r, err
 	}
 	r.NoIPv6, r.Routes, r.DefaultRoute = c.noIPv6(), c.routes, c.IsDefault

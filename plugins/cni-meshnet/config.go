@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ type config struct {
 	IPv4      *bool           `json:"ipv4"` // false: none
 	IPv6      *bool           `json:"ipv6"` // false: none; true: that of the mesh even beside those of ipam
 	MAC       string          `json:"mac"`
-	Gateway   addresses       `json:"gateway"`
+	Gateway   cni.Addresses   `json:"gateway"`
 	IsDefault bool            `json:"isDefaultGateway"`
 	Routes    []*types.Route  `json:"routes"`
 	Aliases   []string        `json:"aliases"`
@@ -65,9 +64,6 @@ type bandwidth struct {
 	EgressBurst  uint64 `json:"egressBurst"`
 }
 
-// addresses is one address or several. A string that is none is kept, to be found by check.
-type addresses []string
-
 // aliases are names of a container by network (CONVENTIONS.md has a list; podman writes an object for its dnsname), or for
 // whichever network, under "".
 type aliases map[string][]string
@@ -81,16 +77,6 @@ func (a *aliases) UnmarshalJSON(b []byte) error {
 	err := json.Unmarshal(b, &list)
 	*a = aliases{"": list}
 	return err
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *addresses) UnmarshalJSON(b []byte) error {
-	var one string
-	if err := json.Unmarshal(b, &one); err == nil {
-		*a = addresses{one}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]string)(a))
 }
 
 // parseKnown is parseConfig for all but DEL, which works whatever has been written into the configuration since ADD: it
@@ -133,15 +119,8 @@ func (c *config) check() error {
 	if c.delegate == "" && c.noIPv4() && c.noIPv6() {
 		return cni.Invalidf("ipv4 and ipv6 are both false, and there is no ipam: the container would have no address")
 	}
-	if len(c.Gateway) > 2 {
-		return cni.Invalidf("there are %d gateways; one of each family is possible", len(c.Gateway))
-	}
-	gateways, err := c.gateways()
-	if err != nil {
+	if _, err := c.Gateway.Parse(); err != nil {
 		return err
-	}
-	if len(gateways) == 2 && gateways[0].Is4() == gateways[1].Is4() {
-		return cni.Invalidf("the gateways %v and %v are of the same family", gateways[0], gateways[1])
 	}
 	for _, r := range c.Routes {
 		route, err := cni.ParseRoute(r)
@@ -162,18 +141,6 @@ func (c *config) noIPv6() bool {
 		return !*c.IPv6
 	}
 	return c.delegate != ""
-}
-
-func (c *config) gateways() ([]netip.Addr, error) {
-	var list []netip.Addr
-	for _, text := range c.Gateway {
-		addr, err := netip.ParseAddr(text)
-		if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "" {
-			return nil, cni.Invalidf("gateway %.64q is not an address", text)
-		}
-		list = append(list, addr.Unmap())
-	}
-	return list, nil
 }
 
 // requestedMAC returns the address that is asked for, of several places that name one the last. The zero MAC is any.

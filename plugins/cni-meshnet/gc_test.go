@@ -29,7 +29,7 @@ func alive(ids ...string) []any {
 // held returns the containers that have a lease, and of those with "+veth" their host's end.
 func held(t *testing.T, r run) string {
 	t.Helper()
-	attachments, err := api.NewClient(r.conf["socket"].(string)).Attachments(context.Background(), "homes")
+	attachments, err := api.NewClient(r.socket).Attachments(context.Background(), "homes")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func startFour(t *testing.T) (run, *meshdtest.Backend) {
 		}
 		mustExec(t, next)
 	}
-	client := api.NewClient(r.conf["socket"].(string))
+	client := api.NewClient(r.socket)
 	for id, source := range map[string]api.Source{"lxc": api.SourceLXC, "ipam": api.SourceCNIIPAM} {
 		_, err := client.Attach(context.Background(), api.AttachRequest{Network: "homes", Container: id, IfName: "eth0",
 			AttachOptions: api.AttachOptions{Source: source, CNINetwork: "homes"}})
@@ -127,7 +127,7 @@ func TestGCGoesOn(t *testing.T) {
 // An interface whose lease is lost is found by its alias; what another CNI network or LXC made is not.
 func TestGCOfInterfaces(t *testing.T) {
 	r, _ := startFour(t)
-	client := api.NewClient(r.conf["socket"].(string))
+	client := api.NewClient(r.socket)
 	for _, id := range []string{"c1", "c2", "other"} {
 		if _, err := client.Detach(context.Background(), api.DetachRequest{Network: "homes", Container: id, IfName: "eth0"}); err != nil {
 			t.Fatal(err)

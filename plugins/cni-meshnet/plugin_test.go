@@ -23,8 +23,12 @@ import (
 
 // TestMain lets the test binary be the plugin, when it is called by its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "cni-meshnet" {
+	switch filepath.Base(os.Args[0]) {
+	case "cni-meshnet":
 		main()
+		return
+	case fakeIPAM:
+		fakeMain()
 		return
 	}
 	os.Exit(m.Run())
@@ -35,6 +39,9 @@ type run struct {
 	command, id, netns, ifname string
 	conf                       map[string]any
 	args                       string // CNI_ARGS
+	path                       string // CNI_PATH; "": /opt/cni/bin
+	socket                     string // of meshd
+	text                       []byte // standard input instead of conf
 }
 
 // exec runs the plugin in the calling thread's namespace. The error is what it printed, as a *types.Error.
@@ -44,15 +51,20 @@ func (r run) exec(t *testing.T) (stdout []byte, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdin, err := json.Marshal(r.conf)
-	if err != nil {
-		t.Fatal(err)
+	stdin := r.text
+	if stdin == nil {
+		if stdin, err = json.Marshal(r.conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.path == "" {
+		r.path = "/opt/cni/bin"
 	}
 	cmd := &exec.Cmd{
 		Path: self, Args: []string{"cni-meshnet"}, Stdin: bytes.NewReader(stdin), Stderr: os.Stderr,
 		Env: []string{
 			"CNI_COMMAND=" + r.command, "CNI_CONTAINERID=" + r.id, "CNI_NETNS=" + r.netns, "CNI_IFNAME=" + r.ifname,
-			"CNI_PATH=/opt/cni/bin", "CNI_ARGS=" + r.args,
+			"CNI_PATH=" + r.path, "CNI_ARGS=" + r.args,
 			"GORACE=atexit_sleep_ms=0", // the race detector's default is to wait a second at exit
 		},
 	}
@@ -91,9 +103,10 @@ func start(t *testing.T, b *meshdtest.Backend, version string) run {
 	t.Helper()
 	meshdtest.Host(t)
 	path, _ := meshdtest.Container(t)
-	return run{command: "ADD", id: "c1", netns: path, ifname: "eth0", conf: map[string]any{
+	socket := meshdtest.Start(t, b)
+	return run{command: "ADD", id: "c1", netns: path, ifname: "eth0", socket: socket, conf: map[string]any{
 		"cniVersion": version, "name": "homes", "type": "cni-meshnet",
-		"network": "homes", "socket": meshdtest.Start(t, b), "mtu": 1400,
+		"network": "homes", "socket": socket, "mtu": 1400,
 	}}
 }
 
