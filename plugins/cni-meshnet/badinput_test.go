@@ -255,3 +255,9 @@ func TestDelOfWhatCannotBe(t *testing.T) {
 	r.args = "K8S_POD_NAME=x;;=;IP=x"
 	mustExec(t, r)
 }
+
+// Without an address there is no place on the overlay.
+func TestBothFamiliesOff(t *testing.T) {
+	r := start(t, meshdtest.New(), "1.0.0").set("ipv4", false).set("ipv6", false)
+	refused(t, r, types.ErrInvalidNetworkConfig, "ipv4 and ipv6 are both false")
+}

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/types/create"
 
 	"meshnet/meshd/api"
 	"meshnet/plugins/attach"
@@ -234,4 +237,30 @@ func TestFamiliesAndInterfaces(t *testing.T) {
 		}
 		mustExec(t, next)
 	}
+}
+
+// onHost returns what a program prints in the test's host.
+func onHost(t *testing.T, command ...string) string {
+	t.Helper()
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v: %s", command, err, out)
+	}
+	return string(out)
+}
+
+func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+// resultOf returns a result that was printed in some version.
+func resultOf(t *testing.T, version string, out []byte) *types100.Result {
+	t.Helper()
+	result, err := create.Create(version, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	converted, err := types100.NewResultFromResult(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return converted
 }
