@@ -34,6 +34,7 @@ var arrows = map[string]struct {
 	"meshnet/ipam/registry":              {[]string{}, "who owns what is decided by pure functions"},
 	"meshnet/ipam/raftstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry, and streams by an interface"},
 	"meshnet/ipam/etcdstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry"},
+	"meshnet/init/kubernetes":            {[]string{}, "a manifest is text"},
 	"meshnet/ipam":                       {[]string{"ipam/registry"}, "addresses know no daemon"},
 	"meshnet/meshctl":                    {[]string{"meshd/api", "meshd/config", "meshd/session", "meshd/token", "plugins/attach"}, "the command line speaks to the daemon through its API only"},
 	"meshnet/plugins/attach":             {[]string{"meshd/api", "meshd/token", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
