@@ -49,15 +49,25 @@ func add(args *skel.CmdArgs) error {
 	if err != nil {
 		return cni.Coded(fmt.Errorf("leasing for %s/%s: %w", args.ContainerID, args.IfName, err))
 	}
-	result, err := c.result(a)
-	if err == nil {
-		err = types.PrintResult(result, c.CNIVersion)
-	}
+	err = answer(ctx, c, a)
 	if err != nil && !a.Created.Before(began) { // nobody hears of it
 		r.Network = a.Network
 		return errors.Join(err, attach.Release(ctx, c.client(), r))
 	}
 	return err
+}
+
+// answer prints the result of ADD.
+func answer(ctx context.Context, c *config, a api.Attachment) error {
+	network, err := c.client().Network(ctx, a.Network)
+	if err != nil {
+		return cni.Coded(fmt.Errorf("asking for the gateways of network %s: %w", a.Network, err))
+	}
+	result, err := c.result(a, network.Pools)
+	if err != nil {
+		return err
+	}
+	return types.PrintResult(result, c.CNIVersion)
 }
 
 func del(args *skel.CmdArgs) error {

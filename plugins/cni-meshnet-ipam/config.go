@@ -104,11 +104,15 @@ func (c *config) addresses(a api.Attachment) []netip.Prefix {
 	return list
 }
 
-// result returns what the plugin that delegates gets. "The IPAM plugin's result omits interfaces" (SPEC.md, section 5).
-func (c *config) result(a api.Attachment) (*types100.Result, error) {
+// result returns what the plugin that delegates gets. "The IPAM plugin's result omits interfaces" (SPEC.md, section 5). pools
+// are the network's.
+func (c *config) result(a api.Attachment, pools []api.Pool) (*types100.Result, error) {
 	gateways, err := c.IPAM.Gateway.Parse()
 	if err != nil {
 		return nil, err
+	}
+	if c.IPAM.Gateway == nil {
+		gateways = defaultGateways(c.addresses(a), pools)
 	}
 	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, Routes: c.IPAM.Routes, DNS: c.IPAM.DNS}
 	for _, p := range c.addresses(a) {
@@ -129,6 +133,25 @@ func (c *config) result(a api.Attachment) (*types100.Result, error) {
 		return nil, cni.Invalidf("ipam: network %s has no IPv4, and ipv6 is false: there is no address", a.Network)
 	}
 	return r, nil
+}
+
+// defaultGateways returns the addresses that nobody leases because they are kept for a router: of an IPv4 pool the one that it
+// names, else the one after its first; of the IPv6 subnet that one too. Plugins that make a router of the host (bridge with
+// isGateway) or that need one (ptp) expect an address, as host-local gives it.
+func defaultGateways(addrs []netip.Prefix, pools []api.Pool) []netip.Addr {
+	var list []netip.Addr
+	for _, p := range addrs {
+		gateway := p.Masked().Addr().Next()
+		for _, pool := range pools {
+			if pool.Prefix.Contains(p.Addr()) && pool.Gateway.IsValid() {
+				gateway = pool.Gateway
+			}
+		}
+		if gateway != p.Addr() {
+			list = append(list, gateway)
+		}
+	}
+	return list
 }
 
 // previous returns the addresses of prevResult. The error is a *types.Error.

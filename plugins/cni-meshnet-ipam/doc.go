@@ -16,7 +16,8 @@
 //	socket   of meshd; /run/meshnet/meshd.sock if left out
 //	ipv4     false: no IPv4 address
 //	ipv6     false: no IPv6 address
-//	gateway  one address, or a list with one of each family, in the subnets of the network: passed on in the result
+//	gateway  one address, or a list with one of each family, in the subnets of the network: passed on in the result. If left
+//	         out, those that the network keeps for gateways (10.77.0.1 in 10.77.0.0/16); [] for none
 //	routes   passed on in the result
 //	dns      passed on in the result
 //

@@ -29,7 +29,8 @@ CONFIGURATION
     socket    of meshd (/run/meshnet/meshd.sock)
     ipv4      false: no IPv4 address
     ipv6      false: no IPv6 address
-    gateway   one address, or one of each family; passed on
+    gateway   one address, or one of each family; passed on. Default: those that the
+              network keeps for gateways; [] for none
     routes    [{"dst": PREFIX, "gw": ADDRESS}, ...]; passed on
     dns       {"nameservers": [...], "search": [...]}; passed on
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +192,37 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// Without gateway it is what the network keeps for one; an empty list is none.
+func TestDefaultGateway(t *testing.T) {
+	for name, row := range map[string]struct {
+		pool    api.Pool
+		gateway any
+		want    string
+	}{
+		"after the first": {want: "fd00:1:2::1 10.77.0.1"},
+		"the pool's":      {pool: api.Pool{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Gateway: netip.MustParseAddr("10.77.0.254")}, want: "fd00:1:2::1 10.77.0.254"},
+		"own":             {gateway: "10.77.0.253", want: "<nil> 10.77.0.253"},
+		"none":            {gateway: []any{}, want: "<nil> <nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, "1.0.0")
+			if row.pool.Prefix.IsValid() {
+				p.Net.Pools = []api.Pool{row.pool}
+			}
+			if row.gateway != nil {
+				p = p.with("gateway", row.gateway)
+			}
+			var got []string
+			for _, ip := range result(t, "1.0.0", p.must(t, "ADD")).IPs {
+				got = append(got, ip.Gateway.String())
+			}
+			if strings.Join(got, " ") != row.want {
+				t.Errorf("gateways are %v, want %s", got, row.want)
+			}
+		})
+	}
+}
+
 func TestFamilies(t *testing.T) {
 	p := start(t, "1.0.0")
 	if got := p.with("ipv6", false).add(t); len(got) != 1 || !strings.HasPrefix(got[0], "10.77.0.") || !strings.HasSuffix(got[0], "/16") {
@@ -313,7 +345,7 @@ func FuzzParseConfig(f *testing.F) {
 			_, err = c.previous()
 		}
 		if err == nil {
-			_, err = c.result(api.Attachment{})
+			_, err = c.result(api.Attachment{}, nil)
 		}
 		if err != nil && !errors.As(err, new(*types.Error)) {
 			t.Errorf("error %v of %q has no code", err, stdin)

@@ -83,6 +83,14 @@ func (b *Backend) Networks(context.Context) ([]api.Network, error) {
 	return []api.Network{b.Net}, nil
 }
 
+// Network implements api.Backend.
+func (b *Backend) Network(_ context.Context, name string) (api.Network, error) {
+	if name != b.Net.Name {
+		return api.Network{}, api.Errorf(api.NotFound, "there is no network %q on this host, only %s", name, b.Net.Name)
+	}
+	return b.Net, nil
+}
+
 // Ready implements api.Backend.
 func (b *Backend) Ready(_ context.Context, name string) (api.Readiness, error) {
 	if name != b.Net.Name {
