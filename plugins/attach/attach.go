@@ -202,14 +202,17 @@ func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
 }
 
 // Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
-// success. The interface goes even if meshd cannot be told; but while it could not be removed, the addresses stay leased: the container
-// has them.
+// success, and so is that what CNI shall take off is LXC's or meshctl's: it stays. The interface goes even if meshd cannot be told; but
+// while it could not be removed, the addresses stay leased: the container has them.
 func Del(ctx context.Context, client *api.Client, r Request) error {
 	unlock, err := lock(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if foreign, err := isForeign(ctx, client, r); foreign || err != nil {
+		return err
+	}
 	if r.HostLink == "" { // else the runtime removes its own
 		if err := netdev.Delete(netdev.HostName(r.Container, r.IfName)); err != nil {
 			return err
