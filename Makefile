@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 
 # What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
 PACKAGES := busybox-static dhcpcd-base etcd-server ethtool gcc iproute2 isc-dhcp-client libc6-dev lxc lxd lxd-client nftables systemd
-PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/lxc-hook
+PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/cni-meshnet-ipam ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
 
@@ -24,7 +24,7 @@ install: ## install what build made; PREFIX, DESTDIR, CNIDIR, UNITDIR, SYSCONFDI
 		[ -x bin/$$p ] || { echo "there is no bin/$$p: run make build first" >&2; exit 1; }; done
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(CNIDIR)' '$(DESTDIR)$(UNITDIR)'
 	install -m 755 bin/meshd bin/meshctl bin/lxc-hook '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 bin/cni-meshnet '$(DESTDIR)$(CNIDIR)'
+	install -m 755 bin/cni-meshnet bin/cni-meshnet-ipam '$(DESTDIR)$(CNIDIR)'
 	sed 's|@PREFIX@|$(PREFIX)|' init/meshd.service > '$(DESTDIR)$(UNITDIR)/meshd.service'
 	chmod 644 '$(DESTDIR)$(UNITDIR)/meshd.service'
 	install -d -m 700 '$(DESTDIR)$(SYSCONFDIR)/meshnet'

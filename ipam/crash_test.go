@@ -85,7 +85,7 @@ func (c *schedule) change(n int) {
 	var calls []call
 	for range n {
 		a := Attachment{fmt.Sprint("c", c.rng.IntN(12)), "eth0"}
-		holder := Holder{"cni", fmt.Sprint("/run/netns/", c.rng.IntN(4))}
+		holder := Holder{Source: "cni", NetNS: fmt.Sprint("/run/netns/", c.rng.IntN(4))}
 		release := c.rng.IntN(5) < 2
 		var b *batch
 		var own bool

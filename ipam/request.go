@@ -11,15 +11,7 @@ type Request struct {
 	Attachment Attachment
 	Holder     Holder
 	IPv4       V4Request
-	MAC        MAC // its interface has this one already; zero: it is to be given one
-}
-
-// checkMAC says whether the MAC, if one is given, can be that of an interface.
-func (r Request) checkMAC() error {
-	if r.MAC[0]&1 != 0 {
-		return fmt.Errorf("%v is the MAC of a group", r.MAC)
-	}
-	return nil
+	MAC        MAC // this one; the zero MAC: one that follows from the names. It must be unicast
 }
 
 // V4Request says which IPv4 address an attachment wants. The zero V4Request is any one.

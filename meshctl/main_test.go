@@ -85,6 +85,10 @@ func (d *daemon) Network(_ context.Context, name string) (api.Network, error) {
 	return network(), nil
 }
 
+func (d *daemon) Ready(_ context.Context, name string) (api.Readiness, error) {
+	return api.Readiness{Network: name, State: api.NetworkUp}, nil
+}
+
 func (d *daemon) Create(_ context.Context, r api.CreateRequest) (api.Created, error) {
 	d.requests = append(d.requests, r)
 	return api.Created{Network: network(), Token: home.String()}, nil

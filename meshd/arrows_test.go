@@ -35,10 +35,13 @@ var arrows = map[string]struct {
 	"meshnet/ipam/registry":              {[]string{}, "who owns what is decided by pure functions"},
 	"meshnet/ipam/raftstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry, and streams by an interface"},
 	"meshnet/ipam/etcdstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry"},
+	"meshnet/init/kubernetes":            {[]string{}, "a manifest is text"},
 	"meshnet/ipam":                       {[]string{"ipam/registry"}, "addresses know no daemon"},
 	"meshnet/meshctl":                    {[]string{"meshd/api", "meshd/config", "meshd/session", "meshd/token", "plugins/attach"}, "the command line speaks to the daemon through its API only"},
 	"meshnet/plugins/attach":             {[]string{"meshd/api", "meshd/token", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
-	"meshnet/plugins/cni-meshnet":        {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/cni-meshnet":        {[]string{"meshd/api", "plugins/attach", "plugins/internal/cni", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/cni-meshnet-ipam":   {[]string{"meshd/api", "plugins/attach", "plugins/internal/cni", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/internal/cni":       {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "what the CNI plugins share is no more than they may see"},
 	"meshnet/plugins/lxc-hook":           {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
 	"meshnet/plugins/internal/netdev":    {[]string{}, "network devices know no daemon"},
 	"meshnet/plugins/internal/meshdtest": {[]string{"meshd/api"}, "a meshd for the tests of plugins is no more than its API"},
@@ -76,7 +79,7 @@ func TestArrows(t *testing.T) {
 
 // "The plugins start in milliseconds": what they link must not grow by accident.
 func TestPluginsStayLight(t *testing.T) {
-	for _, pkg := range []string{"meshnet/plugins/cni-meshnet", "meshnet/plugins/lxc-hook"} {
+	for _, pkg := range []string{"meshnet/plugins/cni-meshnet", "meshnet/plugins/cni-meshnet-ipam", "meshnet/plugins/lxc-hook"} {
 		out, err := exec.Command("go", "list", "-deps", pkg).Output()
 		if err != nil {
 			t.Fatalf("go list: %v", err)

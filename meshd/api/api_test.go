@@ -97,6 +97,10 @@ func (f *fake) Detach(_ context.Context, r DetachRequest) (bool, error) {
 	return r.Network == "home", f.note("Detach %+v", r)
 }
 
+func (f *fake) Ready(_ context.Context, name string) (Readiness, error) {
+	return Readiness{Network: name, State: NetworkUp, Peers: PeerCount{Up: 1, Total: 2}}, f.note("Ready %s", name)
+}
+
 func (f *fake) IPAM(_ context.Context, name string) ([]IPAM, error) {
 	return []IPAM{{Network: "home", Engine: "raft"}}, f.note("IPAM %q", name)
 }
@@ -164,7 +168,8 @@ func TestCalls(t *testing.T) {
 	c := NewClient(serve(t, f))
 	defer c.Close()
 	ctx := context.Background()
-	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c", IPv4: "10.77.0.9"}
+	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c", IPv4: "10.77.0.9", MAC: MAC{2, 0, 0, 0, 0, 9},
+		CNINetwork: "podnet", Aliases: []string{"www", "api"}}
 	key := func(network string) AttachRequest {
 		return AttachRequest{Network: network, Container: "c", IfName: "eth0", AttachOptions: attach}
 	}
@@ -202,10 +207,16 @@ func TestCalls(t *testing.T) {
 			return c.Attach(ctx, AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0"})
 		}, attachment, fmt.Sprintf("Attach %+v", AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0",
 			AttachOptions: AttachOptions{Source: SourceManual}})},
-		{"detach", func() (any, error) { return c.Detach(ctx, DetachRequest{"home", "c", "eth0"}) }, true,
-			"Detach {Network:home Container:c IfName:eth0}"},
-		{"detach of another", func() (any, error) { return c.Detach(ctx, DetachRequest{"other", "c", "eth0"}) }, false,
-			"Detach {Network:other Container:c IfName:eth0}"},
+		{"detach", func() (any, error) {
+			return c.Detach(ctx, DetachRequest{Network: "home", Container: "c", IfName: "eth0"})
+		}, true,
+			"Detach {Network:home Container:c IfName:eth0 Source:}"},
+		{"detach of another", func() (any, error) {
+			return c.Detach(ctx, DetachRequest{Network: "other", Container: "c", IfName: "eth0", Source: SourceCNI})
+		}, false,
+			"Detach {Network:other Container:c IfName:eth0 Source:cni}"},
+		{"ready", func() (any, error) { return c.Ready(ctx, "home") },
+			Readiness{Network: "home", State: NetworkUp, Peers: PeerCount{Up: 1, Total: 2}}, "Ready home"},
 		{"ipam", func() (any, error) { return c.IPAM(ctx, "home") },
 			[]IPAM{IPAM{Network: "home", Engine: "raft"}.filled()}, `IPAM "home"`},
 		{"ipam of all", func() (any, error) { return c.IPAM(ctx, "") },
@@ -373,6 +384,16 @@ func TestBadRequests(t *testing.T) {
 		{"attach: IPv6 as IPv4", "PUT", attach, `{"ipv4":"fd00::1"}`, 400, "neither an IPv4 address nor"},
 		{"attach: prefix as IPv4", "PUT", attach, `{"ipv4":"10.77.0.1/16"}`, 400, "neither an IPv4 address nor"},
 		{"attach: multicast", "PUT", attach, `{"ipv4":"224.0.0.1"}`, 400, "neither an IPv4 address nor"},
+		{"attach: group MAC", "PUT", attach, `{"mac":"01:00:00:00:00:01"}`, 400, "MAC address 01:00:00:00:00:01 is a group's"},
+		{"attach: no MAC", "PUT", attach, `{"mac":"x"}`, 400, "bad body"},
+		{"attach: alias", "PUT", attach, `{"aliases":["web","a b"]}`, 400, "alias \\\"a b\\\" has the character"},
+		{"attach: empty alias", "PUT", attach, `{"aliases":[""]}`, 400, "has 0 bytes"},
+		{"attach: aliases", "PUT", attach, `{"aliases":["a"` + strings.Repeat(`,"a"`, 32) + `]}`, 400, "33 aliases"},
+		{"attach: CNI network", "PUT", attach, `{"cni_network":"` + strings.Repeat("n", 256) + `"}`, 400, "256 bytes"},
+		{"detach: source", "DELETE", attach + "?source=docker", "", 400, "is not"},
+		{"detach: no source", "DELETE", attach + "?source=", "", 400, "source is empty"},
+		{"detach: parameter", "DELETE", attach + "?force=true", "", 400, `unknown parameter \"force\"`},
+		{"ready of a bad name", "GET", "/v1/networks/-/ready", "", 400, "begins or ends"},
 		{"create: pool", "POST", "/v1/networks", `{"name":"a","pools":[{"prefix":"10.77.0.1/16"}]}`, 400, "did you mean 10.77.0.0/16"},
 		{"create: no pool and one", "POST", "/v1/networks", `{"name":"a","ipv4_none":true,"pools":[{"prefix":"10.77.0.0/16"}]}`, 400, "neither pools nor ipam"},
 		{"create: ipam", "POST", "/v1/networks", `{"name":"a","ipam":"zookeeper://a"}`, 400, "ipam: it is neither"},

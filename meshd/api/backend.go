@@ -12,6 +12,10 @@ type Backend interface {
 	Networks(ctx context.Context) ([]Network, error)
 	Network(ctx context.Context, name string) (Network, error)
 
+	// Ready says whether containers can be attached to a network. If there is no IPv4 address to lease it gets one as Attach
+	// would, and waits for that until ctx ends or some seconds have passed.
+	Ready(ctx context.Context, name string) (Readiness, error)
+
 	// Create makes a network and its token. Conflict if there is one of this name.
 	Create(ctx context.Context, r CreateRequest) (Created, error)
 	// Join makes this host a member. Unless r.NoWait is set it waits until a member answers; Unavailable, and nothing

@@ -68,6 +68,13 @@ type AttachOptions struct {
 	// IPv4 is "" for an address of meshd's choice, NoIPv4 for none, or the address that is asked for. Attaching again with
 	// another address than the container has is a Conflict.
 	IPv4 string `json:"ipv4,omitempty"`
+	// MAC is the address of the interface; none: one that follows from the names. One that another container has, and
+	// another one than the container has, is a Conflict.
+	MAC MAC `json:"mac,omitzero"`
+	// CNINetwork is the name of the CNI network configuration; only with SourceCNI and SourceCNIIPAM.
+	CNINetwork string `json:"cni_network,omitempty"`
+	// Aliases are other names of the container, as in DNS.
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // DetachRequest says which container interface has gone.
@@ -75,6 +82,7 @@ type DetachRequest struct {
 	Network   string // "": whichever holds the attachment
 	Container string
 	IfName    string
+	Source    Source // of the attachment: one of another source stays; "": whichever
 }
 
 // Limits of what a caller writes, in bytes.
@@ -83,6 +91,10 @@ const (
 	MaxToken     = 4096 // of a token
 	MaxPSK       = 2048 // of a passphrase: 512 characters in UTF-8
 	maxPath      = 4096 // PATH_MAX, include/uapi/linux/limits.h
+
+	MaxCNINetwork = 255 // of the name of a CNI network configuration
+	MaxAliases    = 32  // aliases
+	maxAlias      = 63  // of one (RFC 1035 §2.3.4)
 )
 
 func (r *CreateRequest) check() error {
@@ -148,10 +160,14 @@ func (r *AttachRequest) check() error {
 			return err
 		}
 	}
-	switch r.Source {
-	case SourceCNI, SourceLXC, SourceManual:
-	default:
-		return fmt.Errorf("source %.20q is not %q, %q or %q", r.Source, SourceCNI, SourceLXC, SourceManual)
+	if err := checkSource(r.Source); err != nil {
+		return err
+	}
+	if r.MAC[0]&1 != 0 {
+		return fmt.Errorf("MAC address %v is a group's: its first byte must be even", r.MAC)
+	}
+	if err := r.checkLabels(); err != nil {
+		return err
 	}
 	if len(r.NetNS) > maxPath {
 		return fmt.Errorf("netns has %d bytes; no path has more than %d", len(r.NetNS), maxPath)
@@ -162,7 +178,38 @@ func (r *AttachRequest) check() error {
 	return checkPrintable("netns", r.NetNS)
 }
 
-func (r *DetachRequest) check() error { return checkAttachment(r.Network, r.Container, r.IfName) }
+func (r *DetachRequest) check() error {
+	if r.Source != "" {
+		if err := checkSource(r.Source); err != nil {
+			return err
+		}
+	}
+	return checkAttachment(r.Network, r.Container, r.IfName)
+}
+
+func checkSource(s Source) error {
+	switch s {
+	case SourceCNI, SourceCNIIPAM, SourceLXC, SourceManual:
+		return nil
+	}
+	return fmt.Errorf("source %.20q is not %q, %q, %q or %q", s, SourceCNI, SourceCNIIPAM, SourceLXC, SourceManual)
+}
+
+// checkLabels checks what is only kept for others to read.
+func (o *AttachOptions) checkLabels() error {
+	if n := len(o.CNINetwork); n > MaxCNINetwork {
+		return fmt.Errorf("cni_network has %d bytes; at most %d are allowed", n, MaxCNINetwork)
+	}
+	if n := len(o.Aliases); n > MaxAliases {
+		return fmt.Errorf("there are %d aliases; at most %d are allowed", n, MaxAliases)
+	}
+	for _, alias := range o.Aliases {
+		if err := CheckAlias(alias); err != nil {
+			return err
+		}
+	}
+	return checkPrintable("cni_network", o.CNINetwork)
+}
 
 func checkAttachment(network, container, ifname string) error {
 	if network != "" {

@@ -124,7 +124,7 @@ func (n *Node) Leases() []ipam.Lease { return n.cfg.Leases.Leases() }
 // taken reports whether another member's attachment has the address or the MAC.
 func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 	t := n.neighbours.Load()
-	byAddr, ok := t.addrs[addr]
+	byAddr, ok := t.addrs[addr] // the zero address is nobody's
 	if ok && byAddr != n.ID() {
 		return true
 	}
