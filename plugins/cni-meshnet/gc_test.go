@@ -141,6 +141,31 @@ func TestGCOfInterfaces(t *testing.T) {
 	}
 }
 
+// DEL of a CNI runtime does not take away what LXC has under that name.
+func TestDelOfAnothers(t *testing.T) {
+	for _, source := range []api.Source{api.SourceLXC, api.SourceManual} {
+		t.Run(string(source), func(t *testing.T) {
+			r := start(t, meshdtest.New(), "1.0.0")
+			client := api.NewClient(r.socket)
+			_, err := attach.Add(context.Background(), client, attach.Request{Network: "homes", Container: "c1", IfName: "eth0", NetNS: r.netns,
+				Source: source, LockDir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, r.with("DEL"))
+			if got := held(t, r); got != "c1+veth" {
+				t.Errorf("after DEL there is %q, want what %s made", got, source)
+			}
+			if _, err := r.with("DEL").set("socket", "/nonexistent").exec(t); err == nil || !strings.Contains(err.Error(), "is meshd running?") {
+				t.Errorf("DEL without meshd = %v, want its error", err)
+			}
+			if got := held(t, r); got != "c1+veth" {
+				t.Errorf("after DEL without meshd there is %q, want what %s made", got, source)
+			}
+		})
+	}
+}
+
 // A list that cannot be meant removes nothing.
 func TestGCOfNonsense(t *testing.T) {
 	for name, row := range map[string]struct {

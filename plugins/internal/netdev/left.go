@@ -32,6 +32,23 @@ func List(alias string) ([]string, error) {
 	return names, nil
 }
 
+// Alias returns the alias of a device of the host, and whether there is one.
+func Alias(name string) (alias string, there bool, err error) {
+	h, err := openHost()
+	if err != nil {
+		return "", false, err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("looking for %s: %w", name, err)
+	}
+	return link.Attrs().Alias, true, nil
+}
+
 // Sweep removes the devices that limit rates of containers whose veth is gone: the kernel removes veths with their
 // containers, but not these.
 func Sweep() error {
