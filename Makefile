@@ -9,7 +9,8 @@ FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
-PACKAGES := busybox-static dhcpcd-base etcd-server ethtool gcc iproute2 isc-dhcp-client libc6-dev lxc lxd lxd-client nftables systemd
+PACKAGES := busybox-static containerd containernetworking-plugins dhcpcd-base docker.io etcd-server ethtool gcc iproute2 iptables \
+	isc-dhcp-client libc6-dev lxc lxd lxd-client nftables podman runc strace systemd
 PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/cni-meshnet-ipam ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
@@ -50,7 +51,7 @@ sim: ## networks of 30 simulated hosts that lose 5 %, 100 seeds; one alone: go t
 model: ## a million random schedules of the IPv4 leases; one alone: go test ./ipam -run 'TestModel/^N$$' -schedules M, M > N
 	go test -count=1 -timeout 3h -run TestModel ./ipam -schedules 1000000
 
-e2e: ## tests of the programs on simulated hosts, with real LXC and CNI; needs root
+e2e: ## tests of the programs on simulated hosts, with real LXC, LXD, containerd, podman, Docker; needs root
 	$(AS_ROOT) go test -count=1 -timeout 15m -parallel 4 ./test/e2e/...
 
 bench: build ## meshnet beside its peers, into docs/benchmarks.md; needs root; BENCH='-short' for a run of minutes

@@ -259,7 +259,7 @@ func FuzzReplay(f *testing.F) {
 // FuzzEntry: append undoes parse.
 func FuzzEntry(f *testing.F) {
 	for _, e := range []entry{leaseEntry("web", 1<<40), leaseEntry("", 7), releaseEntry("web"), holderEntry("web", lxc),
-		holderEntry("web", Holder{Source: "manual"}), largestEntry()} {
+		holderEntry("web", Holder{Source: "manual"}), labelsEntry("web", "podnet", "www api"), largestEntry()} {
 		f.Add(appendEntry(nil, &e))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

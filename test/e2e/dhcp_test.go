@@ -116,7 +116,7 @@ func TestDHCPClients(t *testing.T) {
 			families = 2
 		}
 		gets(t, client, m, func(got []netip.Addr) bool { return len(got) == families && got[0].Is4() }, "addresses of its own")
-		if listed := leaseOf(b, m); !slices.Equal(listed[:families], m.Addrs()) {
+		if listed := leasedTo(b, m); !slices.Equal(listed[:families], m.Addrs()) {
 			t.Errorf("%s has %v, meshctl leases shows %v", m.Name, m.Addrs(), listed)
 		}
 		containers = append(containers, c, m)
@@ -162,8 +162,8 @@ func gets(t *testing.T, client dhcpClient, c *lab.Container, right func([]netip.
 	})
 }
 
-// leaseOf returns the addresses that a host lists for the MAC of c.
-func leaseOf(h *lab.Host, c *lab.Container) []netip.Addr {
+// leasedTo returns the addresses that a host lists for the MAC of c.
+func leasedTo(h *lab.Host, c *lab.Container) []netip.Addr {
 	for _, l := range leases(h) {
 		if bytes.Equal(l.MAC[:], macOf(c)) {
 			slices.SortFunc(l.Addresses, netip.Addr.Compare)

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Build compiles everything that runs on a host into dir: meshd, meshctl, both plugins and cnitool, the reference
+// Build compiles everything that runs on a host into dir: meshd, meshctl, the plugins and cnitool, the reference
 // caller of CNI plugins. What is in dir already is left alone.
 func Build(dir string) error {
 	programs := []string{
-		"meshnet/meshd", "meshnet/meshctl", "meshnet/plugins/cni-meshnet", "meshnet/plugins/lxc-hook",
+		"meshnet/meshd", "meshnet/meshctl", "meshnet/plugins/cni-meshnet", "meshnet/plugins/cni-meshnet-ipam", "meshnet/plugins/lxc-hook",
 		"github.com/containernetworking/cni/cnitool",
 	}
 	args := []string{"build", "-o", dir + "/"}
