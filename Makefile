@@ -8,14 +8,15 @@ SYSCONFDIR ?= /etc
 FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# What the lab and -race need on top of Debian's essential packages and Go. libc6-dev and gcc are for -race only.
-PACKAGES := busybox-static containerd containernetworking-plugins dhcpcd-base docker.io etcd-server ethtool gcc iproute2 iptables \
-	isc-dhcp-client libc6-dev lxc lxd lxd-client nftables podman runc strace systemd
+# What the lab needs on top of Debian's essential packages and Go; and what the tests do, whose libc6-dev and gcc are for -race only.
+LAB_PACKAGES  := busybox-static ethtool iproute2 lxc nftables
+TEST_PACKAGES := $(LAB_PACKAGES) containerd containernetworking-plugins dhcpcd-base docker.io etcd-server gcc iptables isc-dhcp-client \
+	libc6-dev lxd lxd-client podman runc strace systemd
 PROGRAMS := ./meshd ./meshctl ./plugins/cni-meshnet ./plugins/cni-meshnet-ipam ./plugins/lxc-hook
 UNIT      = $(shell go list ./... | grep -v '/test/e2e')
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
 
-.PHONY: build install deps demo test unit sim model e2e bench microbench fuzz lint clean help
+.PHONY: build install deps install-packages demo test unit sim model e2e bench microbench fuzz lint clean help
 
 build: ## compile the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
@@ -30,14 +31,18 @@ install: ## install what build made; PREFIX, DESTDIR, CNIDIR, UNITDIR, SYSCONFDI
 	chmod 644 '$(DESTDIR)$(UNITDIR)/meshd.service'
 	install -d -m 700 '$(DESTDIR)$(SYSCONFDIR)/meshnet'
 
-deps: ## install the Debian packages that demo and test use, if one is missing
+deps: PACKAGES = $(TEST_PACKAGES)
+deps: install-packages ## install the Debian packages that the tests use, if one is missing
+
+demo: PACKAGES = $(LAB_PACKAGES)
+demo: install-packages build ## three simulated hosts on this machine, LXC on two, CNI on one; installs LXC if it is missing
+	@$(AS_ROOT) go run ./test/e2e/demo -bin bin
+
+install-packages:
 	@missing=$$(for p in $(PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
 	[ -z "$$missing" ] || { $(AS_ROOT) apt-get update && \
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
-
-demo: deps build ## three simulated hosts on this machine, LXC on two, CNI on one
-	@$(AS_ROOT) go run ./test/e2e/demo -bin bin
 
 test: deps unit sim e2e ## all tests
 
