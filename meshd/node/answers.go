@@ -109,6 +109,9 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 	t := &answer.Tables{Holders: make(map[netip.Addr]answer.Holder, 2*len(neighbours)), Leases: make(map[answer.MAC]answer.Lease, len(leases))}
 	owners := n.neighbours.Load().addrs
 	for _, nb := range neighbours {
+		if !known(nb) {
+			continue // it is asked, as on any switch
+		}
 		for _, addr := range nb.Addrs {
 			if owners[addr] == nb.Node { // of two that claim it the one that is believed
 				t.Holders[addr] = answer.Holder{MAC: nb.MAC, Local: nb.Node == n.ID()}
@@ -116,6 +119,9 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 		}
 	}
 	for _, l := range leases {
+		if l.Holder.Source == SourceCNIIPAM {
+			continue
+		}
 		held := answer.Lease{Name: hostName(l), IPv6: l.IPv6, Temporary: temporary(l)}
 		if !l.Lost {
 			held.IPv4 = l.IPv4Prefix()

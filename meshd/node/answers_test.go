@@ -12,6 +12,7 @@ import (
 
 	"meshnet/ipam"
 	"meshnet/meshd/answer"
+	"meshnet/meshd/node"
 )
 
 // stray is the MAC of a machine that nobody attached.
@@ -276,6 +277,47 @@ func TestMovedAddressesAreAnnounced(t *testing.T) {
 			if announced != 1 {
 				t.Errorf("%s announced %v %d times, want once", m.name, old.IPv4, announced)
 			}
+		}
+	})
+}
+
+// Which MAC another CNI plugin's interface has is not known: who asks for an address that was leased for one asks every host, and who
+// has it may say so. The address is taken all the same.
+func TestAddressesOfOtherPluginsAreNotAnswered(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, b *member) {
+		r := request("db")
+		r.Holder.Source = node.SourceCNIIPAM
+		db, err := b.node.Attach(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web, err := a.node.Attach(t.Context(), request("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		for _, test := range []struct {
+			from, to *member
+			question []byte
+		}{{a, b, arp(web.MAC, web.IPv4, db.IPv4)}, {b, a, arp(stray, db.IPv4, web.IPv4)}} {
+			test.from.tap.Frames()
+			test.to.tap.Frames()
+			test.from.tap.Inject(test.question)
+			time.Sleep(time.Second)
+			if test.from == a {
+				if replies := a.tap.Frames(); len(replies) != 0 {
+					t.Errorf("answers %x, want none", replies)
+				}
+				if crossed := b.tap.Frames(); len(crossed) != 1 || !bytes.Equal(crossed[0], test.question) {
+					t.Errorf("%x crossed the mesh, want the question", crossed)
+				}
+			}
+		}
+		if n := b.node.Counters()["answer_arp_claimed"]; n != 0 {
+			t.Errorf("%d questions were taken for claims, want 0", n)
+		}
+		if taken := b.node.Neighbours(); len(taken) != 2 {
+			t.Errorf("the neighbour table is %+v, want web and db", taken)
 		}
 	})
 }

@@ -30,7 +30,9 @@ func (n *Node) readNeighbours(now time.Time) {
 		for _, a := range nb.Addrs {
 			claim(n.ID(), t.addrs, a, nb.Node)
 		}
-		claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
+		if known(nb) {
+			claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
+		}
 	}
 	n.neighbours.Store(t)
 	n.fabric.Neighbours(t.macs)
@@ -132,8 +134,18 @@ func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 	return ok && byMAC != n.ID()
 }
 
-// neighbour returns what the members are told of a lease.
+// SourceCNIIPAM is the source of addresses that another CNI plugin puts on an interface of its own.
+const SourceCNIIPAM = "cni-ipam"
+
+// known reports whether it is known which MAC nb has on the wire.
+func known(nb control.Neighbour) bool { return nb.MAC != [6]byte{} }
+
+// neighbour returns what the members are told of a lease. Which MAC another plugin's interface has nobody says.
 func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
+	mac := l.MAC
+	if l.Holder.Source == SourceCNIIPAM {
+		mac = ipam.MAC{}
+	}
 	addrs := []netip.Addr{l.IPv6}
 	if l.IPv4.IsValid() && !l.Lost {
 		addrs = append(addrs, l.IPv4)
@@ -141,7 +153,7 @@ func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
 	return control.Neighbour{
 		Container: l.Container,
 		IfName:    l.IfName,
-		MAC:       l.MAC,
+		MAC:       mac,
 		Addrs:     addrs,
 		Node:      n.ID(),
 	}
