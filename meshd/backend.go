@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"meshnet/meshd/api"
 	"meshnet/meshd/node"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // Status implements api.Backend.
@@ -91,6 +93,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		Bridge:      s.Bridge,
 		BridgeOwned: s.BridgeOwned,
 		DHCP:        dhcpOf(s),
+		Egress:      cmp.Or(s.Egress, token.EgressNone),
 		TAP:         tapName(s),
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,
@@ -272,15 +275,20 @@ func attachment(s settings, l ipam.Lease) api.Attachment {
 	if l.Lost {
 		lost = l.IPv4
 	}
+	container := l.Container
+	if container == "" {
+		container = "@" + s.NodeName // as in meshctl leases
+	}
 	return api.Attachment{
 		Lost:      lost,
 		Network:   s.Name,
-		Container: l.Container,
+		Container: container,
 		IfName:    l.IfName,
 		Bridge:    s.Bridge,
 		MTU:       s.MTU,
 		MAC:       api.MAC(l.MAC),
 		Addresses: addresses,
+		Routes:    routesOut(s, addresses),
 		Source:    api.Source(l.Holder.Source),
 		NetNS:     l.Holder.NetNS,
 		Created:   l.Created.Truncate(time.Millisecond),

@@ -49,6 +49,7 @@ func newAnswerer(cfg *Config) *answerer {
 	a := &answerer{
 		segment: answer.Segment{
 			MAC: ipam.GatewayMAC(cfg.NetworkID), MTU: cfg.MTU, Prefix: cfg.Prefix, Pools: cfg.Pools, DHCP: cfg.DHCP,
+			Router: cfg.Router,
 		},
 		limit:  answer.NewLimiter(time.Now()),
 		asked:  make(chan asked, askedQueue),

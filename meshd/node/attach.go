@@ -71,7 +71,7 @@ func (n *Node) Detach(a ipam.Attachment) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("releasing the address of %v: %w", a, err)
 	}
-	n.control.Withdraw(a.Container, a.IfName)
+	n.control.Withdraw(n.shown(a), a.IfName)
 	return existed, nil
 }
 
@@ -139,12 +139,20 @@ func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
 		addrs = append(addrs, l.IPv4)
 	}
 	return control.Neighbour{
-		Container: l.Container,
+		Container: n.shown(l.Attachment),
 		IfName:    l.IfName,
 		MAC:       l.MAC,
 		Addrs:     addrs,
 		Node:      n.ID(),
 	}
+}
+
+// shown returns the name under which others see an attachment: that of the host itself, which is no container's, for its own.
+func (n *Node) shown(a ipam.Attachment) string {
+	if a.Container == "" {
+		return "@" + n.cfg.NodeName
+	}
+	return a.Container
 }
 
 // ownNeighbours returns what the members are told of all leases.

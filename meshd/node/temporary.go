@@ -18,6 +18,9 @@ import (
 // nobody announced.
 const SourceDHCP = "dhcp"
 
+// SourceHost is the source of the lease of the host itself.
+const SourceHost = "host"
+
 const (
 	// maxTemporary bounds the leases of MACs that nobody knows: anybody on the bridge can make up MACs.
 	maxTemporary = 512
