@@ -63,9 +63,14 @@ func hostAttachment(s settings) ipam.Attachment { return ipam.Attachment{IfName:
 // keepGateway makes the gateway of a network, and looks now and then whether it is as it was made: whoever flushes a host's interfaces or
 // rules does not ask first.
 func (d *daemon) keepGateway(ctx context.Context, nw *network) {
+	var renewals renewals
+	defer renewals.stop()
 	for {
 		if s, n, _ := d.snapshot(nw); n != nil {
 			err := d.wireGateway(ctx, s, n)
+			if err == nil && s.Egress == token.EgressNAT && dhcpOf(s) != token.DHCPOff {
+				err = renewals.keep(gatewayOf(s, nil).Device, n)
+			}
 			if err != nil && ctx.Err() == nil {
 				n.Warn("gateway", err.Error())
 			}
@@ -75,6 +80,43 @@ func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 			return
 		case <-time.After(retryInterval):
 		}
+	}
+}
+
+// renewals hears the DHCP clients that write to the gateway's address. It is used by one goroutine.
+type renewals struct {
+	dhcp *gateway.DHCP // nil: nobody listens
+	node *node.Node    // it is for
+	done chan struct{} // closed when the goroutine of dhcp has ended
+}
+
+// keep listens on device for n, if that is not done already.
+func (r *renewals) keep(device string, n *node.Node) error {
+	if r.dhcp != nil && r.node == n && !r.dhcp.Stale(device) {
+		return nil
+	}
+	r.stop()
+	dhcp, err := gateway.ListenDHCP(device)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	r.dhcp, r.node, r.done = dhcp, n, done
+	go func() {
+		defer close(done)
+		if err := dhcp.Run(n.TakeDHCP); err != nil {
+			n.Warn("gateway", err.Error())
+		}
+	}()
+	return nil
+}
+
+// stop ends listening.
+func (r *renewals) stop() {
+	if r.dhcp != nil {
+		_ = r.dhcp.Close() // a socket that was only read
+		<-r.done
+		r.dhcp = nil
 	}
 }
 

@@ -96,6 +96,17 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 	return r.Reply, true
 }
 
+// TakeDHCP answers what a DHCP client of this host that has the address from sent to the gateway's address, where the kernel took it.
+func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
+	frame, ok := n.answers.segment.Unicast(nil, n.answers.tables.Load(), from, payload)
+	if !ok {
+		return
+	}
+	if reply, _ := n.answers.Answer(time.Now(), frame, false, nil); len(reply) > 0 {
+		n.fabric.Say(n.cfg.TAP, reply)
+	}
+}
+
 // again answers a frame for which a lease was made.
 func (a *answerer) again(q asked) []byte {
 	r := a.segment.Answer(a.tables.Load(), q.frame, q.partial, nil)

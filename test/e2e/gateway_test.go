@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"meshnet/test/e2e/lab"
 )
 
@@ -72,6 +74,11 @@ func TestGateway(t *testing.T) {
 		pings(t, b, db.Enter(), to.String())
 		pings(t, a, machine.Enter(), to.String())
 	}
+	for _, e := range status(a).Networks[0].Endpoints {
+		if e.Addr() != a.IPv4 && e.Addr() != a.IPv6 {
+			t.Errorf("endpoint %v of a is none of the underlay", e)
+		}
+	}
 	prefix := netip.PrefixFrom(web.Addr(), 64).Masked()
 	gateways := []string{"10.77.0.1", prefix.Addr().Next().String()}
 	for i, h := range []*lab.Host{a, b} {
@@ -87,6 +94,29 @@ func TestGateway(t *testing.T) {
 		for _, addr := range append(local.Addrs(), remote.Addrs()...) {
 			pings(t, h, nil, addr.String())
 		}
+	}
+}
+
+// A DHCP client renews, and releases, at the gateway's own address.
+func TestRenewalAtTheGateway(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a")[0]
+	withGateway(t, a)
+	writeScripts(a)
+	m := a.Plug("m", "mesh0")
+	p := m.Start("busybox", "udhcpc", "-f", "-i", "eth0", "-s", "/run/udhcpc-script", "-R")
+	obtained := func(n int) func() bool {
+		return func() bool { return strings.Count(p.Out.String()+p.Err.String(), "obtained") >= n }
+	}
+	said := func() string { return p.Out.String() + p.Err.String() }
+	a.Until("a lease", obtained(1), said)
+	a.Until("it is listed", func() bool { return len(leaseOf(a, m)) == 2 }, said)
+	p.Signal(unix.SIGUSR1) // renew, which udhcpc does at the server's address first
+	a.Until("it is renewed", obtained(2), said)
+	p.Signal(unix.SIGTERM)
+	a.Until("it is released", func() bool { return leaseOf(a, m) == nil }, said)
+	if n := status(a).Networks[0].Counters["answer_dhcp4_noted"]; n != 1 {
+		t.Errorf("releases = %d, want 1", n)
 	}
 }
 
