@@ -163,7 +163,7 @@ func dropGateway(s settings, n *node.Node) error {
 		if l.Attachment != hostAttachment(s) {
 			continue
 		}
-		if err := gateway.Remove(gatewayOf(s, []netip.Addr{l.IPv6, l.IPv4})); err != nil {
+		if err := gateway.Remove(gatewayOf(s, nil)); err != nil {
 			return err
 		}
 		_, err := n.Detach(l.Attachment)

@@ -30,6 +30,9 @@ type Config struct {
 
 // Ensure makes what is missing of the gateway.
 func Ensure(c Config) error {
+	if _, err := os.Stat(key("ipv6", "all", "forwarding")); errors.Is(err, fs.ErrNotExist) {
+		c = c.withoutIPv6()
+	}
 	for _, step := range []struct {
 		what string
 		do   func(Config) error
@@ -45,6 +48,14 @@ func Ensure(c Config) error {
 		}
 	}
 	return nil
+}
+
+// withoutIPv6 returns c as a kernel can have it that has no IPv6.
+func (c Config) withoutIPv6() Config {
+	c.Addrs = slices.DeleteFunc(slices.Clone(c.Addrs), netip.Addr.Is6)
+	c.Own = slices.DeleteFunc(slices.Clone(c.Own), netip.Addr.Is6)
+	c.Links = slices.DeleteFunc(slices.Clone(c.Links), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	return c
 }
 
 // Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error.
@@ -113,7 +124,7 @@ func ensureDevice(c Config) error {
 func configure(name string) error {
 	for _, s := range []struct{ family, key, value string }{
 		{"ipv4", "arp_ignore", "1"}, {"ipv4", "arp_announce", "2"}, {"ipv4", "rp_filter", "2"},
-		{"ipv6", "accept_ra", "0"}, {"ipv6", "autoconf", "0"}, {"ipv6", "addr_gen_mode", "0"},
+		{"ipv6", "accept_ra", "0"}, {"ipv6", "autoconf", "0"}, {"ipv6", "addr_gen_mode", "0"}, {"ipv6", "disable_ipv6", "0"},
 	} {
 		if err := set(s.family, name, s.key, s.value); err != nil {
 			return err
@@ -145,7 +156,7 @@ func ensureOwn(c Config) error {
 	if err := configure(c.Bridge); err != nil {
 		return err
 	}
-	if err := set("ipv6", c.Bridge, "disable_ipv6", "0"); err != nil {
+	if err := dropFormer(c, bridge); err != nil {
 		return err
 	}
 	for _, a := range c.Own {
@@ -165,7 +176,29 @@ func ensureOwn(c Config) error {
 	return nil
 }
 
-// removeOwn takes the host's own addresses and the routes back from the bridge, if that is there.
+// dropFormer takes back addresses that were the host's own and are not any more: those of the containers' prefixes that are of no subnet.
+// What people give the bridge has one.
+func dropFormer(c Config, bridge netlink.Link) error {
+	list, err := netlink.AddrList(bridge, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		addr = addr.Unmap()
+		ones, bits := a.Mask.Size()
+		ours := slices.ContainsFunc(c.Links, func(p netip.Prefix) bool { return p.Contains(addr) })
+		if !ok || ones != bits || !ours || slices.Contains(c.Own, addr) {
+			continue
+		}
+		if err := netlink.AddrDel(bridge, &a); err != nil {
+			return fmt.Errorf("taking back %v: %w", addr, err)
+		}
+	}
+	return nil
+}
+
+// removeOwn takes the host's own addresses, whichever they are, and the routes back from the bridge, if that is there.
 func removeOwn(c Config) error {
 	bridge, err := netlink.LinkByName(c.Bridge)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
@@ -180,14 +213,9 @@ func removeOwn(c Config) error {
 			return err
 		}
 	}
-	for _, a := range c.Own {
-		if !a.IsValid() {
-			continue
-		}
-		err := netlink.AddrDel(bridge, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, a.BitLen()))})
-		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-			return err
-		}
+	c.Own = nil
+	if err := dropFormer(c, bridge); err != nil {
+		return err
 	}
 	return set("ipv6", c.Bridge, "disable_ipv6", "1")
 }

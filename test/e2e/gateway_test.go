@@ -145,9 +145,43 @@ func TestGatewayIsKeptAndRemoved(t *testing.T) {
 	a.StartMeshd()
 	pings(t, a, web.Enter(), c.String())
 
+	// What was the host's own address once, and is not any more, goes; what people give the bridge stays.
+	a.Output("ip", "addr", "add", "10.77.9.9/32", "dev", "mesh0")
+	a.Output("ip", "addr", "add", "10.77.9.8/16", "dev", "mesh0")
+	a.Until("a former address has gone", func() bool { return !strings.Contains(a.Output("ip", "addr"), "10.77.9.9/") }, nil)
+	if !strings.Contains(a.Output("ip", "addr"), "10.77.9.8/16") {
+		t.Error("an address that somebody gave the bridge has gone")
+	}
+
 	a.StopLXC("web")
 	a.Output("meshctl", "network", "leave", "mesh")
 	a.Until("everything is as before", func() bool { return state() == before }, func() string { return fmt.Sprintf("before\n%s\nnow\n%s", before, state()) })
+}
+
+// The configuration file takes the gateway back, and leaves the network as it is.
+func TestGatewayByConfigurationFile(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a", "c")[0]
+	file := func(egress string) {
+		a.Write("/run/meshd.toml", "[[network]]\nname = \"mesh\"\npsk = \"twelve little words\"\ncreate = true\negress = \""+egress+"\"\n")
+	}
+	file("nat")
+	d := a.StartMeshd("--config", "/run/meshd.toml")
+	web := a.LXC(lab.LXC{Name: "web"})
+	want := web.Addrs()
+	pings(t, a, web.Enter(), "192.0.2.2")
+	d.Stop()
+	file("none")
+	a.StartMeshd("--config", "/run/meshd.toml")
+	a.Until("no gateway", func() bool {
+		return !strings.Contains(a.Output("ip", "-o", "link"), "mg") && ownAddrs(a) == nil && a.Output("nft", "list", "tables") == ""
+	}, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
+	if _, err := web.Ping(netip.MustParseAddr("192.0.2.2"), 56); err == nil {
+		t.Error("the container still gets out")
+	}
+	if got := leases(a); len(got) != 1 || fmt.Sprint(web.Addrs()) != fmt.Sprint(want) {
+		t.Errorf("leases %v, addresses %v, want those of web, %v", got, web.Addrs(), want)
+	}
 }
 
 // What a host's own rules keep from being forwarded is said, with the way out; egress nat in a bridge of others is refused.
