@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,13 +148,19 @@ func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
 	}
 }
 
+// hostPrefix is in front of a member's name where a container's would be, for its own attachment.
+const hostPrefix = "@"
+
 // shown returns the name under which others see an attachment: that of the host itself, which is no container's, for its own.
 func (n *Node) shown(a ipam.Attachment) string {
 	if a.Container == "" {
-		return "@" + n.cfg.NodeName
+		return hostPrefix + n.cfg.NodeName
 	}
 	return a.Container
 }
+
+// isHost reports whether nb is a member's own attachment.
+func isHost(nb control.Neighbour) bool { return strings.HasPrefix(nb.Container, hostPrefix) }
 
 // ownNeighbours returns what the members are told of all leases.
 func (n *Node) ownNeighbours() []control.Neighbour {

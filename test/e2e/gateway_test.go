@@ -74,6 +74,9 @@ func TestGateway(t *testing.T) {
 		pings(t, b, db.Enter(), to.String())
 		pings(t, a, machine.Enter(), to.String())
 	}
+	if n := status(b).Networks[0]; n.Attachments != 1 || n.Leases != 3 {
+		t.Errorf("b has %d containers of %d, want 1 of 3: web, machine and db", n.Attachments, n.Leases)
+	}
 	for _, e := range status(a).Networks[0].Endpoints {
 		if e.Addr() != a.IPv4 && e.Addr() != a.IPv6 {
 			t.Errorf("endpoint %v of a is none of the underlay", e)
