@@ -45,7 +45,7 @@ type daemon struct {
 func network() api.Network {
 	return api.Network{
 		Name: "home", ID: "0102030405060708090a0b0c0d0e0f10", State: api.NetworkUp, NodeID: strings.Repeat("ab", 32),
-		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", TAP: "mt01020304",
+		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", Egress: "nat", TAP: "mt01020304",
 		Offloads: []api.Offload{{Name: "tap-checksum", On: true}, {Name: "tap-tso", On: true}, {Name: "tap-uso", Why: "the kernel is older than Linux 6.2"}},
 		MTU:      1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},

@@ -81,7 +81,7 @@ func createCommand(c *cli) *cobra.Command {
 			if cmd.Flags().Changed("psk-file") && pskFile == "" {
 				return usagef("--psk-file: the name of the file is empty")
 			}
-			if err := checkMember(r.Bridge, r.DHCP, r.Endpoints); err != nil {
+			if err := checkMember(r.Bridge, r.DHCP, r.Egress, r.Endpoints); err != nil {
 				return err
 			}
 			if err := v4.set(c, &r); err != nil {
@@ -94,7 +94,7 @@ func createCommand(c *cli) *cobra.Command {
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the overlay in `bytes`, 1280 to 9216 (default 1500)")
 	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
 	v4.add(cmd, &r)
-	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Endpoints)
+	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Egress, &r.Endpoints)
 	return cmd
 }
 
@@ -130,18 +130,22 @@ func (c *cli) printToken(text string) error {
 }
 
 // memberFlags are the flags about this host as a member.
-func memberFlags(cmd *cobra.Command, bridge, dhcp *string, endpoints *[]string) {
+func memberFlags(cmd *cobra.Command, bridge, dhcp, egress *string, endpoints *[]string) {
 	cmd.Flags().StringVar(bridge, "bridge", "", "put containers into bridge `ifname`; one that exists is used as it is\n"+
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringVar(dhcp, "dhcp", "", "`whom` to answer DHCP: open, every container; closed, attached ones; off, nobody\n"+
 		"(default open in a bridge that meshd makes, else off)")
+	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host; none (the default)")
 	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
 }
 
 // checkMember says whether the flags of memberFlags are good.
-func checkMember(bridge, dhcp string, endpoints []string) error {
+func checkMember(bridge, dhcp, egress string, endpoints []string) error {
 	if err := token.CheckDHCP(dhcp); err != nil {
 		return usagef("--dhcp: %w", err)
+	}
+	if err := token.CheckEgress(egress); err != nil {
+		return usagef("--egress: %w", err)
 	}
 	if bridge != "" {
 		if err := token.CheckIfName(bridge); err != nil {
@@ -210,7 +214,7 @@ func joinCommand(c *cli) *cobra.Command {
 			if (len(args) == 1) == (file != "") {
 				return usagef("give either TOKEN or --token-file")
 			}
-			if err := checkMember(r.Bridge, r.DHCP, r.Endpoints); err != nil {
+			if err := checkMember(r.Bridge, r.DHCP, r.Egress, r.Endpoints); err != nil {
 				return err
 			}
 			r.Token = optional(args)
@@ -226,7 +230,7 @@ func joinCommand(c *cli) *cobra.Command {
 	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
 	etcd.add(cmd)
 	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)
-	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Endpoints)
+	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Egress, &r.Endpoints)
 	return cmd
 }
 

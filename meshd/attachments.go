@@ -113,15 +113,20 @@ func attachment(s settings, l ipam.Lease) api.Attachment {
 	if l.Lost {
 		lost = l.IPv4
 	}
+	container := l.Container
+	if container == "" {
+		container = "@" + s.NodeName // as in meshctl leases
+	}
 	return api.Attachment{
 		Lost:      lost,
 		Network:   s.Name,
-		Container: l.Container,
+		Container: container,
 		IfName:    l.IfName,
 		Bridge:    s.Bridge,
 		MTU:       s.MTU,
 		MAC:       api.MAC(l.MAC),
 		Addresses: addresses,
+		Routes:    routesOut(s, addresses),
 		Source:    api.Source(l.Holder.Source),
 		NetNS:     l.Holder.NetNS,
 

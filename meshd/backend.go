@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"meshnet/meshd/api"
 	"meshnet/meshd/node"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // Status implements api.Backend.
@@ -88,6 +90,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		Bridge:      s.Bridge,
 		BridgeOwned: s.BridgeOwned,
 		DHCP:        dhcpOf(s),
+		Egress:      cmp.Or(s.Egress, token.EgressNone),
 		TAP:         tapName(s),
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,

@@ -184,15 +184,15 @@ func TestCalls(t *testing.T) {
 		{"networks", func() (any, error) { return c.Networks(ctx) }, []Network{Network{Name: "home", IPv6: prefix}.filled()}, ""},
 		{"network", func() (any, error) { return c.Network(ctx, "home") }, Network{Name: "home"}.filled(), "Network home"},
 		{"create", func() (any, error) {
-			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b", DHCP: "open",
+			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b", DHCP: "open", Egress: "nat",
 				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n",
 				Pools: []Pool{{Prefix: pool, BlockBits: 27, Exclude: []netip.Prefix{part}}}, IPAM: "etcd://e", DeadAfter: Duration(24 * time.Hour), Force: true})
 		}, Created{Network: Network{Name: "home"}.filled(), Token: "t"},
-			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b DHCP:open PSK:12345678 Endpoints:[a:1] NodeName:n " +
+			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b DHCP:open Egress:nat PSK:12345678 Endpoints:[a:1] NodeName:n " +
 				"Pools:[{Prefix:10.77.0.0/16 BlockBits:27 Gateway:invalid IP Exclude:[10.77.1.0/28]}] IPv4None:false IPAM:etcd://e DeadAfter:24h Force:true}"},
 		{"join", func() (any, error) {
-			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", DHCP: "closed", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
-		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b DHCP:closed Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
+			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", DHCP: "closed", Egress: "none", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
+		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b DHCP:closed Egress:none Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
 		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home", true) }, nil, "Leave home true"},
 		{"token", func() (any, error) { return c.Token(ctx, "home") }, "t", "Token home []"},
 		{"token with endpoints", func() (any, error) { return c.Token(ctx, "home", "a:1", "[::1]:2") }, "t", "Token home [a:1 [::1]:2]"},
@@ -367,6 +367,7 @@ func TestBadRequests(t *testing.T) {
 		{"create: not a prefix", "POST", "/v1/networks", `{"name":"a","ipv6":"x"}`, 400, "bad body"},
 		{"create: MTU", "POST", "/v1/networks", `{"name":"a","mtu":1}`, 400, "MTU 1"},
 		{"create: dhcp", "POST", "/v1/networks", `{"name":"a","dhcp":"on"}`, 400, "dhcp: "},
+		{"create: egress", "POST", "/v1/networks", `{"name":"a","egress":"on"}`, 400, "egress: "},
 		{"create: bridge", "POST", "/v1/networks", `{"name":"a","bridge":"a b"}`, 400, "bridge: interface name"},
 		{"create: endpoint", "POST", "/v1/networks", `{"name":"a","endpoints":["x"]}`, 400, "not HOST:PORT"},
 		{"create: node name", "POST", "/v1/networks", `{"name":"a","node_name":"a b"}`, 400, "node name"},

@@ -18,6 +18,8 @@ type CreateRequest struct {
 	Bridge string `json:"bridge,omitempty"`
 	// DHCP says whom this host answers it, as token.CheckDHCP has it; "": everybody in a bridge that meshd makes, nobody in another.
 	DHCP string `json:"dhcp,omitempty"`
+	// Egress says how this host's containers reach what is outside, as token.CheckEgress has it; "": not at all.
+	Egress string `json:"egress,omitempty"`
 	// PSK is the network's key, as in a PSK file: 64 hexadecimal digits, 43 or 44 base64 characters, or a passphrase;
 	// "": a random one. The network ID follows from name and PSK.
 	PSK string `json:"psk,omitempty"`
@@ -43,6 +45,7 @@ type JoinRequest struct {
 	Token     string   `json:"token"`
 	Bridge    string   `json:"bridge,omitempty"`    // as in CreateRequest
 	DHCP      string   `json:"dhcp,omitempty"`      // as in CreateRequest
+	Egress    string   `json:"egress,omitempty"`    // as in CreateRequest
 	Endpoints []string `json:"endpoints,omitempty"` // as in CreateRequest
 	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
 	// NoWait joins even if no member answers now. Otherwise the call waits for one, and changes nothing if none does.
@@ -117,7 +120,7 @@ func (r *CreateRequest) check() error {
 	if err := r.checkIPv4(); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.Egress, r.NodeName, r.Endpoints)
 }
 
 func (r *JoinRequest) check() error {
@@ -130,13 +133,16 @@ func (r *JoinRequest) check() error {
 	if err := checkIPAM(r.IPAM); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.Egress, r.NodeName, r.Endpoints)
 }
 
 // checkMember checks what a host says about itself as a member.
-func checkMember(bridge, dhcp, nodeName string, endpoints []string) error {
+func checkMember(bridge, dhcp, egress, nodeName string, endpoints []string) error {
 	if err := token.CheckDHCP(dhcp); err != nil {
 		return fmt.Errorf("dhcp: %w", err)
+	}
+	if err := token.CheckEgress(egress); err != nil {
+		return fmt.Errorf("egress: %w", err)
 	}
 	if bridge != "" {
 		if err := token.CheckIfName(bridge); err != nil {

@@ -29,6 +29,7 @@ type Network struct {
 	Bridge      string            `json:"bridge"`             // containers are put into it
 	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
 	DHCP        string            `json:"dhcp"`               // whom this host answers it: "open", "closed" or "off"
+	Egress      string            `json:"egress"`             // how containers of this host reach what is outside: "nat" or "none"
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
 	Offloads    []Offload         `json:"offloads"`           // of the TAP
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
@@ -152,6 +153,7 @@ const (
 	SourceCNIIPAM Source = "cni-ipam" // the addresses alone: the interface is another CNI plugin's business
 	SourceLXC     Source = "lxc"
 	SourceManual  Source = "manual" // meshctl attach, or another program
+	SourceHost    Source = "host"   // meshd, for the host itself
 	SourceDHCP    Source = "dhcp"   // nobody: it asked for addresses itself
 )
 

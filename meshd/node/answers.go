@@ -49,6 +49,7 @@ func newAnswerer(cfg *Config) *answerer {
 	a := &answerer{
 		segment: answer.Segment{
 			MAC: ipam.GatewayMAC(cfg.NetworkID), MTU: cfg.MTU, Prefix: cfg.Prefix, Pools: cfg.Pools, DHCP: cfg.DHCP,
+			Router: cfg.Router,
 		},
 		limit:  answer.NewLimiter(time.Now()),
 		asked:  make(chan asked, askedQueue),
@@ -93,6 +94,17 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 		offer(a.asked, asked{Event: r.Event})
 	}
 	return r.Reply, true
+}
+
+// TakeDHCP answers what a DHCP client of this host that has the address from sent to the gateway's address, where the kernel took it.
+func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
+	frame, ok := n.answers.segment.Unicast(nil, n.answers.tables.Load(), from, payload)
+	if !ok {
+		return
+	}
+	if reply, _ := n.answers.Answer(time.Now(), frame, false, nil); len(reply) > 0 {
+		n.fabric.Say(n.cfg.TAP, reply)
+	}
 }
 
 // again answers a frame for which a lease was made.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (n *Node) Detach(a ipam.Attachment) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("releasing the address of %v: %w", a, err)
 	}
-	n.control.Withdraw(a.Container, a.IfName)
+	n.control.Withdraw(n.shown(a), a.IfName)
 	return existed, nil
 }
 
@@ -151,13 +152,27 @@ func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
 		addrs = append(addrs, l.IPv4)
 	}
 	return control.Neighbour{
-		Container: l.Container,
+		Container: n.shown(l.Attachment),
 		IfName:    l.IfName,
 		MAC:       mac,
 		Addrs:     addrs,
 		Node:      n.ID(),
 	}
 }
+
+// hostPrefix is in front of a member's name where a container's would be, for its own attachment.
+const hostPrefix = "@"
+
+// shown returns the name under which others see an attachment: that of the host itself, which is no container's, for its own.
+func (n *Node) shown(a ipam.Attachment) string {
+	if a.Container == "" {
+		return hostPrefix + n.cfg.NodeName
+	}
+	return a.Container
+}
+
+// isHost reports whether nb is a member's own attachment.
+func isHost(nb control.Neighbour) bool { return strings.HasPrefix(nb.Container, hostPrefix) }
 
 // ownNeighbours returns what the members are told of all leases.
 func (n *Node) ownNeighbours() []control.Neighbour {

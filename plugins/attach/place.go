@@ -40,9 +40,7 @@ func place(r Request, a api.Attachment) (placed, error) {
 		}
 	}
 	p.gateways = slices.Clone(r.Gateways)
-	for _, route := range a.Routes {
-		p.routes = append(p.routes, netdev.Route{Dst: route.Dst, Gateway: route.Gateway})
-	}
+	p.addNetworks(r, a.Routes)
 	var more []netdev.Route
 	if r.Addressing != nil {
 		p.addrs = append(p.addrs, r.Addressing.Addrs...)
@@ -71,6 +69,21 @@ func place(r Request, a api.Attachment) (placed, error) {
 	return p, nil
 }
 
+// addNetworks adds the network's own routes. A default gateway that the request names takes the place of the network's.
+func (p *placed) addNetworks(r Request, routes []api.Route) {
+	for _, route := range routes {
+		is4, isDefault := route.Dst.Addr().Is4(), route.Dst.Bits() == 0
+		named := gatewayOf(r.Gateways, is4).IsValid()
+		if r.NoIPv6 && !is4 || isDefault && named && r.DefaultRoute {
+			continue
+		}
+		p.routes = append(p.routes, netdev.Route{Dst: route.Dst, Gateway: route.Gateway})
+		if isDefault && !named {
+			p.gateways = append(p.gateways, route.Gateway)
+		}
+	}
+}
+
 // addDefault adds the default routes by the gateways, unless there is one of that family.
 func (p *placed) addDefault() error {
 	for _, gateway := range p.gateways {
@@ -83,8 +96,8 @@ func (p *placed) addDefault() error {
 		}
 	}
 	if !slices.ContainsFunc(p.routes, func(r netdev.Route) bool { return r.Dst.Bits() == 0 }) {
-		return api.Errorf(api.Invalid, "a default route is asked for, and no gateway is known: the network has none of its own; name one (%s)",
-			"\"gateway\": \"ADDRESS\"")
+		return api.Errorf(api.Invalid, "a default route is asked for, and no gateway is known: the network has none on this host (egress = \"nat\" "+
+			"makes one); name another (%s)", "\"gateway\": \"ADDRESS\"")
 	}
 	return nil
 }

@@ -107,7 +107,7 @@ func TestGatewayErrors(t *testing.T) {
 		change func(run) run
 		want   string
 	}{
-		"none known": {func(r run) run { return r.set("isDefaultGateway", true) }, `no gateway is known: the network has none of its own; name one ("gateway": "ADDRESS")`},
+		"none known": {func(r run) run { return r.set("isDefaultGateway", true) }, `no gateway is known: the network has none on this host (egress = "nat" makes one); name another ("gateway": "ADDRESS")`},
 		"elsewhere":  {func(r run) run { return r.set("gateway", "192.0.2.1") }, "gateway 192.0.2.1 is in the subnet of none of the container's addresses"},
 		"no IPv4":    {func(r run) run { return r.set("gateway", "10.77.0.1").set("ipv4", false) }, "in the subnet of none"},
 	} {
