@@ -51,7 +51,7 @@
 // CNI networks, of LXC and of meshctl are not touched. It goes on after an error. Without a list, or with null, it does nothing.
 //
 // STATUS fails with code 50 if meshd cannot be reached, the network is missing or not up, or no IPv4 address can be leased,
-// though the configuration wants one; with 51 if the network has other members and none of them is reached.
+// though the configuration wants one; with 51 if the network has several other members and none of them is reached.
 //
 // ipam names a plugin as elsewhere ({"type": "host-local", …}). The container then has the addresses, gateways and routes that
 // plugin gives, and none of the mesh's, unless ipv6 is true, which adds the mesh's IPv6 address. Whether these addresses are

@@ -211,6 +211,7 @@ func TestStatus(t *testing.T) {
 		{"no IPv4 address, none wanted", func(b *meshdtest.Backend, r run) run { b.NoIPv4 = "none"; return r.set("ipv4", false) }, 0, ""},
 		{"no peer", func(b *meshdtest.Backend, r run) run { b.Net.Peers = api.PeerCount{Total: 2}; return r },
 			types.ErrLimitedConnectivity, "network homes: none of the 2 other hosts can be reached"},
+		{"the only other host is down", func(b *meshdtest.Backend, r run) run { b.Net.Peers = api.PeerCount{Total: 1}; return r }, 0, ""},
 		{"no peer and no address", func(b *meshdtest.Backend, r run) run {
 			b.Net.Peers, b.NoIPv4 = api.PeerCount{Total: 2}, "no free block"
 			return r

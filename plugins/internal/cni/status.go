@@ -35,7 +35,8 @@ func Status(ctx context.Context, client *api.Client, name string, ipv4 bool) err
 	case ipv4 && r.NoIPv4 != "":
 		err = fmt.Errorf("network %s: %s", name, r.NoIPv4)
 	}
-	if r.State == api.NetworkUp && r.Peers.Total > 0 && r.Peers.Up == 0 {
+	// If one other host cannot be reached, that one may be down: containers here must start all the same.
+	if r.State == api.NetworkUp && r.Peers.Total > 1 && r.Peers.Up == 0 {
 		text := fmt.Sprintf("network %s: none of the %d other hosts can be reached (meshctl peers)", name, r.Peers.Total)
 		if err != nil {
 			text += "; " + err.Error()
