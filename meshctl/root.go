@@ -53,7 +53,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.PersistentFlags().Lookup("socket").DefValue = api.DefaultSocket // help does not depend on the environment
 	root.AddCommand(
 		networkCommand(c), statusCommand(c), peersCommand(c), leasesCommand(c), attachCommand(c), detachCommand(c), ipamCommand(c), nodeCommand(c),
-		cniCommand(c), lxcCommand(c),
+		cniCommand(c), lxcCommand(c), doctorCommand(c),
 		genkeyCommand(c), importCommand(c), versionCommand(c), completionCommand(c),
 	)
 	return root
