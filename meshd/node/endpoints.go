@@ -91,7 +91,7 @@ func (n *Node) TokenEndpoints(ctx context.Context) ([]string, error) {
 		}
 	})
 	for _, p := range n.Peers() {
-		if p.State == PeerUp {
+		if p.State == PeerUp && p.Endpoint.IsValid() {
 			endpoints = append(endpoints, p.Endpoint.String())
 		}
 	}
