@@ -158,9 +158,12 @@ func (n *Node) next(now time.Time) time.Time {
 
 // report handles what the frame path noticed about a keypair.
 func (n *Node) report(now time.Time, r report) {
-	if r.roamed {
+	switch {
+	case r.roamed:
 		n.machine.Roamed(now, r.keypair, r.from)
-	} else {
+	case r.punched:
+		n.machine.Punched(now, r.keypair.Session())
+	default:
 		n.machine.Confirmed(now, r.keypair)
 	}
 }

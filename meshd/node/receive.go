@@ -69,6 +69,8 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 	case wire.TypeProbeAck:
 		p, err := wire.ParseProbeAck(payload)
 		n.probed(now, probe{session: k.Session(), ack: true, Probe: p}, err)
+	case wire.TypePunch:
+		offer(n.inbox.reports, report{keypair: k, punched: true})
 	case wire.TypeRelay:
 		r.relay(now, k.Session(), d, payload)
 	case wire.TypeRelayed:

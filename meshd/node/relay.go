@@ -116,8 +116,7 @@ type route struct {
 // log.
 func (n *Node) moved(now time.Time, e session.Moved) {
 	id := e.Session.ID()
-	r := n.state.routes[id]
-	if to := e.To.Hop(); to == r.told && !r.toldAt.IsZero() || now.Sub(r.toldAt) < tellInterval && !r.toldAt.IsZero() {
+	if r, told := n.state.routes[id]; told && (e.To.Hop() == r.told || now.Sub(r.toldAt) < tellInterval) {
 		return
 	}
 	n.state.routes[id] = route{told: e.To.Hop(), toldAt: now}

@@ -32,6 +32,7 @@ type pursuit struct {
 	index    uint32    // that the exchange has allocated
 
 	upgrade bool            // the peer has a session through a relay, and a direct path is looked for
+	punched bool            // the next try answers a Punch
 	relays  []wire.Endpoint // that message 1 goes to when it was not answered; nil: none
 	relayAt time.Time       // then
 	message []byte          // the datagram
@@ -81,10 +82,15 @@ func (m *Machine) end(u *pursuit) {
 	u.exchange, u.relays, u.message = nil, nil, nil
 }
 
-// hasten brings the next try forward, to a second after the last at the earliest, and begins the backoff again.
+// hasten brings the next try forward, to a second after the last at the earliest, or half of that if the peer is there, and begins the
+// backoff again.
 func (u *pursuit) hasten(now time.Time) {
 	u.tries = 0
-	if soon := maxTime(now, u.last.Add(backoff[0])); soon.Before(u.next) {
+	wait := backoff[0]
+	if u.upgrade {
+		wait /= 2
+	}
+	if soon := maxTime(now, u.last.Add(wait)); soon.Before(u.next) {
 		u.next = soon
 	}
 }
@@ -136,6 +142,10 @@ func (m *Machine) try(u *pursuit) {
 	for _, to := range direct {
 		m.transmit(to, datagram)
 	}
+	if u.upgrade && !u.punched {
+		m.punch(u.peer)
+	}
+	u.punched = false
 	u.relays, u.message, u.relayAt = relays, datagram, m.now
 	if len(direct) > 0 {
 		u.relayAt = m.now.Add(RelayDelay)

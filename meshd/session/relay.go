@@ -57,6 +57,39 @@ func (m *Machine) upgrade(p *peer) {
 	m.try(u)
 }
 
+// punch tells a peer that is reached through a relay that we try to reach it directly now: if it does the same, each opens its NAT for
+// the other.
+func (m *Machine) punch(p *peer) {
+	if k := p.session.Keypair(); k != nil {
+		m.seal(k, p.session.Endpoint(), wire.TypePunch, nil)
+	}
+}
+
+// Punched takes a Punch message opened by a keypair of s. It makes the next try come sooner, but not by more than half: that bounds
+// what a peer can make us send to the addresses that it names.
+func (m *Machine) Punched(now time.Time, s *Session) {
+	m.observe(now)
+	p := m.peers[s.id]
+	if p == nil || p.session != s || !s.Endpoint().Relayed() {
+		return
+	}
+	u := &p.pursuit
+	if !u.active {
+		u.tries = p.upgrades
+	} else if !u.upgrade {
+		return // keys are being agreed anyway
+	}
+	if now.Before(u.last.Add(u.interval() / 2)) {
+		return
+	}
+	u.punched = true
+	if !u.active {
+		m.upgrade(p)
+		return
+	}
+	m.try(u)
+}
+
 // move makes e the endpoint of p's session.
 func (m *Machine) move(p *peer, e wire.Endpoint) {
 	s := p.session

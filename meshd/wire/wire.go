@@ -23,7 +23,7 @@ const MaxLanes = 4
 // Type is the first byte of a datagram.
 type Type uint8
 
-// The types of datagram. Types 4 to 12 are sealed messages.
+// The types of datagram. Types 4 to 13 are sealed messages.
 const (
 	TypeHandshake1 Type = 1 // initiator's first message
 	TypeHandshake2 Type = 2 // responder's answer
@@ -37,10 +37,11 @@ const (
 	TypeProbeAck   Type = 10
 	TypeRelay      Type = 11 // a datagram for another peer of the receiver
 	TypeRelayed    Type = 12 // a datagram of another peer of the sender
+	TypePunch      Type = 13 // empty payload: the sender tries to reach the receiver directly now
 )
 
 // Sealed reports whether t is the type of a sealed message.
-func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypeRelayed }
+func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypePunch }
 
 // String returns the name of t in docs/protocol.md, or "type N".
 func (t Type) String() string {
@@ -69,6 +70,8 @@ func (t Type) String() string {
 		return "relay"
 	case TypeRelayed:
 		return "relayed"
+	case TypePunch:
+		return "punch"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
