@@ -172,7 +172,7 @@ func (n *Node) report(now time.Time, r report) {
 func (n *Node) event(now time.Time, e session.Event) {
 	switch e := e.(type) {
 	case session.Established:
-		n.established(e)
+		n.established(now, e)
 	case session.Moved:
 		n.moved(now, e)
 	case session.Lost:
@@ -191,7 +191,7 @@ func (n *Node) event(now time.Time, e session.Event) {
 }
 
 // established publishes a new session and tells membership.
-func (n *Node) established(e session.Established) {
+func (n *Node) established(now time.Time, e session.Established) {
 	s := e.Session
 	if !e.Rekey {
 		n.log.Info("session established", "peer", s.ID().Short(), "endpoint", e.Endpoint.String(), "took", e.Took)
@@ -199,6 +199,10 @@ func (n *Node) established(e session.Established) {
 	n.publishSessions(func(t sessionTable) { t[s.ID()] = s })
 	n.observe(e.Observed)
 	n.control.Met(s.ID(), s.Instance())
+	if w, ok := n.state.wanted[s.ID()]; ok && !w.asked {
+		w.at = now // nobody has to wait for the other any more
+		n.state.wanted[s.ID()] = w
+	}
 }
 
 // lost takes a session back. The machine goes on trying if the peer is still wanted. What was learned about the peer stays:

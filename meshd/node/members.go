@@ -59,7 +59,7 @@ func (n *Node) wantMember(now time.Time, m control.Member) {
 	}
 	if !ok {
 		w.at = now
-		if m.Instance > n.cfg.Instance {
+		if m.Instance > n.cfg.Instance && (*n.sessions.Load())[m.ID] == nil {
 			w.at = now.Add(callBackDelay)
 		}
 	}

@@ -127,9 +127,12 @@ func natPair(t *testing.T, seed int64, x, y site) {
 	}
 	c.talk(pair, a, b)
 	if x.direct(y) {
-		took := c.eventually(10*time.Second, pair+": they reach each other directly", directly(a, b))
-		t.Logf("%s: session after %v, direct after %v", pair, first, time.Since(began))
-		_ = took
+		c.eventually(2*time.Second, pair+": they reach each other directly", directly(a, b))
+		took := time.Since(began)
+		t.Logf("%s: session after %v, direct after %v", pair, first, took)
+		if took > 2*time.Second {
+			t.Errorf("%s: direct after %v, want at most 2s", pair, took)
+		}
 	} else {
 		time.Sleep(time.Minute)
 		if !relayed(a, b, hub.name)() {

@@ -88,6 +88,7 @@ func (m *Machine) Connect(now time.Time, id NodeID, candidates []netip.AddrPort)
 		p.pursuit.hasten(now)
 		m.schedule(p.pursuit.next)
 	case p.session != nil || p.pending != nil:
+		m.upgrade(p) // if that was waiting for candidates
 	case !p.pursuit.active:
 		m.pursue(&p.pursuit, now)
 	case changed:
