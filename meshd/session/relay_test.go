@@ -40,7 +40,7 @@ func (h *host) via(other *host) NodeID {
 	return s.Endpoint().Hop().Via
 }
 
-// "Without an answer within 300 ms the same message goes through up to three relays, the nearest first."
+// "Without an answer within 150 ms the same message goes through up to three relays, the nearest first."
 func TestRelayedHandshake(t *testing.T) {
 	l, a, b, relays, _ := relayLab(t, 4)
 	for i, r := range relays {
