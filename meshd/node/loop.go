@@ -18,7 +18,7 @@ const idleTick = time.Second
 type loopState struct {
 	wanted    map[session.NodeID]want        // members we mean to have a session with
 	advertise []netip.AddrPort               // what Config.Advertise resolved to
-	observed  []netip.AddrPort               // how peers see us, the newest last
+	observed  []observation                  // how peers see us, the newest last
 	local     []netip.AddrPort               // the endpoints of this host's own interfaces
 	paths     map[session.NodeID]*probedPath // those that long frames have been sent on
 	pathsAt   time.Time                      // when the paths are looked at next
@@ -197,7 +197,7 @@ func (n *Node) established(now time.Time, e session.Established) {
 		n.log.Info("session established", "peer", s.ID().Short(), "endpoint", e.Endpoint.String(), "took", e.Took)
 	}
 	n.publishSessions(func(t sessionTable) { t[s.ID()] = s })
-	n.observe(e.Observed)
+	n.observe(e.Observed, s.ID())
 	n.control.Met(s.ID(), s.Instance())
 	if w, ok := n.state.wanted[s.ID()]; ok && !w.asked {
 		w.at = now // nobody has to wait for the other any more
