@@ -31,11 +31,10 @@ type pursuit struct {
 	exchange *exchange // nil if no message 1 is out
 	index    uint32    // that the exchange has allocated
 
-	upgrade bool            // the peer has a session through a relay, and a direct path is looked for
-	punched bool            // the next try answers a Punch
-	relays  []wire.Endpoint // that message 1 goes to when it was not answered; nil: none
-	relayAt time.Time       // then
-	message []byte          // the datagram
+	upgrade bool      // the peer has a session through a relay, and a direct path is looked for
+	punched bool      // the next try answers a Punch
+	message []byte    // the datagram, which goes through relays if it is not answered; nil: it does not
+	relayAt time.Time // then
 }
 
 // seed is an endpoint of an unknown node.
@@ -79,7 +78,7 @@ func (m *Machine) abandon(u *pursuit) {
 func (m *Machine) end(u *pursuit) {
 	delete(m.started, u.index)
 	m.ended.add(m.now, [32]byte(u.exchange.own.ephemeral.Public))
-	u.exchange, u.relays, u.message = nil, nil, nil
+	u.exchange, u.message = nil, nil
 }
 
 // hasten brings the next try forward, to a second after the last at the earliest, or half of that if the peer is there, and begins the
@@ -116,6 +115,7 @@ func (m *Machine) try(u *pursuit) {
 	m.abandon(u)
 	direct, relays := m.targets(u)
 	u.last, u.next = m.now, m.now.Add(m.jitter(u.interval()))
+	later := len(direct) > 0 && m.mayRelay(u)
 	u.tries++
 	m.schedule(u.next)
 	if len(direct)+len(relays) == 0 {
@@ -139,37 +139,41 @@ func (m *Machine) try(u *pursuit) {
 	u.exchange, u.index = x, index
 	m.started[index] = u
 	datagram := append(wire.HandshakeHeader{Type: wire.TypeHandshake1}.Append(nil), message...)
-	for _, to := range direct {
+	for _, to := range slices.Concat(direct, relays) {
 		m.transmit(to, datagram)
 	}
 	if u.upgrade && !u.punched {
 		m.punch(u.peer)
 	}
 	u.punched = false
-	u.relays, u.message, u.relayAt = relays, datagram, m.now
-	if len(direct) > 0 {
-		u.relayAt = m.now.Add(RelayDelay)
+	if later {
+		u.message, u.relayAt = datagram, m.now.Add(RelayDelay)
+		m.schedule(u.relayAt)
 	}
-	m.tryRelays(u)
 }
 
-// tryRelays sends the last message 1 to the relays if it is time.
+// mayRelay reports whether the next message 1 may go through relays.
+func (m *Machine) mayRelay(u *pursuit) bool {
+	return u.peer != nil && !u.upgrade && (u.peer.session == nil || m.silent(u.peer))
+}
+
+// tryRelays sends the last message 1 through the relays that there are now, if it is time.
 func (m *Machine) tryRelays(u *pursuit) {
-	if len(u.relays) == 0 {
+	if u.message == nil {
 		return
 	}
 	if m.now.Before(u.relayAt) {
 		m.schedule(u.relayAt)
 		return
 	}
-	for _, to := range u.relays {
+	for _, to := range m.relaysTo(u.peer, u.tries/2) {
 		m.transmit(to, u.message)
 	}
-	u.relays = nil
+	u.message = nil
 }
 
-// targets returns where the next message 1 goes to, and through which relays it goes then. A rekey first goes to where the peer is.
-// Otherwise all candidates get the same message at once, and relays a little later.
+// targets returns where the next message 1 goes to at once: a rekey first goes to where the peer is, otherwise all candidates get the
+// same message; relays get it a little later.
 //
 // The message that arrives first may be the one whose answer cannot come back: the others are taken for replays. So every other try goes
 // through relays alone, the first one already if it is the direct path that has failed; and of those from the third on every other, or
@@ -187,12 +191,12 @@ func (m *Machine) targets(u *pursuit) (direct, relays []wire.Endpoint) {
 		turn++
 	}
 	direct = u.peer.reachable(m.now, direct)
-	if !u.upgrade && (s == nil || m.silent(u.peer)) {
+	alone := 2
+	if m.mayRelay(u) {
 		relays = m.relaysTo(u.peer, turn/2)
 	}
-	alone := 2
 	if len(relays) > 0 {
-		if turn%2 == 1 {
+		if turn%2 == 1 || len(direct) == 0 {
 			return nil, relays
 		}
 		alone = 4
@@ -201,7 +205,7 @@ func (m *Machine) targets(u *pursuit) (direct, relays []wire.Endpoint) {
 		one := n / alone % len(direct)
 		return direct[one : one+1], nil
 	}
-	return direct, relays
+	return direct, nil
 }
 
 // reachable appends to the endpoints to be tried the candidates that are not among them.
