@@ -1,12 +1,16 @@
 package node_test
 
 import (
+	"fmt"
+	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"meshnet/meshd/session"
 	"meshnet/meshd/wire"
+	"meshnet/test/netsim"
 )
 
 // relayLab runs a test of a member that is asked to relay to another one, by a prober.
@@ -101,6 +105,57 @@ func TestRelayedHandshakeFlood(t *testing.T) {
 		}
 		if up := relay.up(); up != 1 {
 			t.Errorf("%d sessions with members, want the other's to go on", up)
+		}
+	})
+}
+
+// "Who names a victim's address as its own makes the mesh no amplifier": to a host that never answers go some small datagrams at first,
+// and two or three a minute and member in the long run.
+func TestVictim(t *testing.T) {
+	seeds(t, func(t *testing.T, seed int64) {
+		c := newCluster(t, seed)
+		defer c.close()
+		hub := c.add()
+		hub.start()
+		liar := c.put(symmetric, hub)
+		victims := make(map[netip.AddrPort]bool)
+		for i := range 6 {
+			liar.claims = append(liar.claims, fmt.Sprintf("203.0.113.%d:53", i+1))
+			victims[netip.MustParseAddrPort(liar.claims[i])] = true
+		}
+		liar.start()
+		const others = 4
+		for range others {
+			c.put(symmetric, hub).start()
+		}
+		var mu sync.Mutex
+		datagrams, size := 0, 0
+		c.net.Tap(func(e netsim.Event) {
+			if victims[e.To] {
+				mu.Lock()
+				defer mu.Unlock()
+				datagrams, size = datagrams+1, size+len(e.Datagram)
+			}
+		})
+		c.eventually(10*time.Second, "every member has a session with every other", c.complete)
+		count := func(d time.Duration) float64 {
+			mu.Lock()
+			datagrams, size = 0, 0
+			mu.Unlock()
+			time.Sleep(d)
+			mu.Lock()
+			defer mu.Unlock()
+			if datagrams > 0 && size != datagrams*66 {
+				t.Errorf("%d datagrams have %d bytes, want first handshake messages only", datagrams, size)
+			}
+			return float64(datagrams) / float64(others*len(victims)) / d.Minutes()
+		}
+		if n := count(time.Minute); n > 15 {
+			t.Errorf("%.1f datagrams a member and address in the first minute, want at most 15", n)
+		}
+		count(2 * time.Minute)
+		if n := count(20 * time.Minute); n > 3 {
+			t.Errorf("%.1f datagrams a minute, member and address in the long run, want at most 3", n)
 		}
 	})
 }

@@ -226,6 +226,23 @@ func TestRelayDrops(t *testing.T) {
 	})
 }
 
+// "After a partition everybody is reached again", the relays and who is behind NATs.
+func TestPartitionOfRelays(t *testing.T) {
+	seeds(t, func(t *testing.T, seed int64) {
+		c, a, b, hubs := stranded(t, seed, 2)
+		defer c.close()
+		one := netip.MustParseAddr("198.51.100.3") // a's NAT
+		for _, d := range []time.Duration{5 * time.Second, time.Minute, 5 * time.Minute} {
+			c.net.Filter(func(from, to netip.AddrPort, _ []byte) bool { return from.Addr() != one && to.Addr() != one })
+			time.Sleep(d)
+			c.net.Filter(nil)
+			began := time.Now()
+			c.eventually(45*time.Second, "frames flow again", func() bool { return crosses(a, b) && crosses(b, a) && crosses(a, hubs[0]) })
+			t.Logf("after %v without network: frames again after %v", d, time.Since(began))
+		}
+	})
+}
+
 // "A member that does not want to relay does not": those who need one do not talk, and nothing else changes.
 func TestNoRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -52,6 +52,7 @@ type member struct {
 	lanes    int         // to send by; 0: one
 	nat      *netsim.NAT // that the host is behind; nil: none
 	noRelay  bool        // it does not relay
+	claims   []string    // endpoints that it says it has, beside its own
 
 	host   *netsim.Host
 	tap    *netsim.TAP
@@ -126,7 +127,7 @@ func (m *member) start() {
 	m.instance = max(m.instance+1, uint64(time.Now().UnixNano()))
 	m.node, err = node.New(node.Config{
 		Name: "sim", NodeName: m.name, NetworkID: id, PSK: m.c.psk, Identity: m.identity, Instance: m.instance, AES: true,
-		Relay: !m.noRelay, MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Seeds: m.seeds, Known: m.known,
+		Relay: !m.noRelay, Advertise: m.claims, MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Seeds: m.seeds, Known: m.known,
 		SaveKnown:      func(k []node.KnownPeer) { m.known = k },
 		Slot:           slot,
 		Underlay:       h,
