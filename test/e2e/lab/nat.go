@@ -10,33 +10,53 @@ import (
 // NAT is a kind of router between a host and the underlay, by RFC 3489's names; it speaks IPv4 only.
 type NAT string
 
-// The kinds of NAT, as Linux does them.
+// The kinds of NAT, as Linux does them. All but Symmetric have one port for all destinations.
 const (
-	PortRestricted NAT = "masquerade"              // one port for all destinations, which lets in what was asked for
-	Symmetric      NAT = "masquerade fully-random" // another port for each destination
+	FullCone          NAT = "full cone"          // lets everybody in
+	AddressRestricted NAT = "address-restricted" // lets in from what addresses something was sent to
+	PortRestricted    NAT = "port-restricted"    // lets in what was asked for
+	Symmetric         NAT = "symmetric"          // the same, and has another port for each destination
 )
 
-// rules returns the router's nftables ruleset: nothing comes in unasked, and what is for nobody leaves no trace in its tables.
-func (n NAT) rules() string {
+// rules returns the nftables ruleset of a router before the host with an address: what is for nobody leaves no trace in its tables.
+func (n NAT) rules(host netip.Addr) string {
+	source, in, out, pass := "masquerade", "", "accept", ""
+	switch n {
+	case FullCone:
+		in, pass = "meta l4proto udp dnat to "+host.String(), "accept"
+	case AddressRestricted:
+		in, pass = "meta l4proto udp dnat to "+host.String(), "ip daddr . udp dport . ip saddr @asked accept"
+		out = "meta l4proto udp update @asked { ip saddr . udp sport . ip daddr } accept"
+	case Symmetric:
+		source = "masquerade fully-random"
+	}
 	return fmt.Sprintf(`flush ruleset
 table ip nat {
+ set asked {
+  type ipv4_addr . inet_service . ipv4_addr
+  flags dynamic,timeout
+  timeout 60s
+ }
+ chain pre {
+  type nat hook prerouting priority dstnat
+  iifname "out" %s
+ }
  chain post {
   type nat hook postrouting priority srcnat
   oifname "out" %s
  }
-}
-table inet wall {
  chain through {
   type filter hook forward priority 0; policy drop
+  iifname "in" %s
   ct state established,related accept
-  iifname "in" accept
+  iifname "out" %s
  }
  chain here {
   type filter hook input priority 0
   iifname "out" drop
  }
 }
-`, n)
+`, in, source, out, pass)
 }
 
 // HostBehind boots a host behind a router of its own. The router has the address on the underlay that the host would have, and the
@@ -68,7 +88,7 @@ func (h *Host) bootBehind(n byte) {
 	l.must(h.ns, "ip", "addr", "add", h.IPv4.String()+"/24", "dev", "eth0")
 	l.must(h.ns, "ip", "link", "set", "eth0", "up")
 	l.must(h.ns, "ip", "route", "add", "default", "via", fmt.Sprintf("10.9.%d.1", n))
-	if r := l.try(h.router, h.nat.rules(), "nft", "-f", "-"); r.Code != 0 {
+	if r := l.try(h.router, h.nat.rules(h.IPv4), "nft", "-f", "-"); r.Code != 0 {
 		l.tb.Fatalf("%s: nft: %s", h.router.name, r.Stderr)
 	}
 }
