@@ -154,7 +154,7 @@ func (o *outbound) send(now time.Time, p *peer, whole payload) drop {
 		return dropKeypair
 	}
 	to := s.Endpoint()
-	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Lane: s.Lane(o.lane), Counter: counter}
+	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Lane: s.Lane(now, o.lane), Counter: counter}
 	sent := 0
 	for {
 		n := min(size, len(b))

@@ -18,6 +18,7 @@ type Session struct {
 	endpoint atomic.Pointer[wire.Endpoint]
 	pathMTU  atomic.Pointer[PathMTU]
 	lanes    atomic.Uint32 // those beside the first that pass: bit l stands for lane l
+	uses     [wire.MaxLanes]laneUse
 
 	lastReceived atomic.Int64 // time.Duration since began
 	lastDirect   atomic.Int64 // the same, but not through a relay
