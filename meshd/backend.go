@@ -150,6 +150,7 @@ func peerOf(network string, p node.Peer) api.Peer {
 		Endpoints:    p.Endpoints,
 		PathMTU:      p.PathMTU.Packet,
 		PathCut:      p.PathMTU.Fragmented,
+		Lanes:        p.Lanes,
 		Established:  p.Established,
 		LastReceived: p.LastReceived,
 		Instance:     p.Instance,

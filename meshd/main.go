@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -78,8 +80,8 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		nodeName: opts.Name,
 		version:  version,
 		started:  time.Now(),
-		hub:      hub.New(sockets(conns), log),
-		conns:    conns,
+		hub:      hub.New(ports(conns), log),
+		conns:    slices.Concat(conns...),
 		without:  opts.Without,
 		state:    state,
 		log:      log,
@@ -137,12 +139,12 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
-// listen opens the UDP sockets. An address without a literal host stands for both families; then one of them may be
-// missing on this host.
-func listen(opts options, log *slog.Logger) ([]*udp.Conn, error) {
-	var conns []*udp.Conn
-	fail := func(err error) ([]*udp.Conn, error) {
-		for _, c := range conns {
+// listen opens the UDP sockets, for each address some lanes. An address without a literal host stands for both families; then one of
+// them may be missing on this host.
+func listen(opts options, log *slog.Logger) ([][]*udp.Conn, error) {
+	var conns [][]*udp.Conn
+	fail := func(err error) ([][]*udp.Conn, error) {
+		for _, c := range slices.Concat(conns...) {
 			err = errors.Join(err, c.Close())
 		}
 		return nil, err
@@ -153,9 +155,9 @@ func listen(opts options, log *slog.Logger) ([]*udp.Conn, error) {
 			return fail(err)
 		}
 		for _, addr := range addrs {
-			conn, err := udp.Listen(udp.Config{
+			lanes, err := udp.ListenLanes(udp.Config{
 				Addr: addr, Mark: opts.FWMark, Socket: uint8(len(conns) + 1), Off: udpOff(opts.Without), Log: log,
-			})
+			}, runtime.NumCPU())
 			if errors.Is(err, udp.ErrNoFamily) && len(addrs) > 1 {
 				log.Info("this host lacks an address family", "addr", addr, "err", err)
 				continue
@@ -163,7 +165,7 @@ func listen(opts options, log *slog.Logger) ([]*udp.Conn, error) {
 			if err != nil {
 				return fail(err)
 			}
-			conns = append(conns, conn)
+			conns = append(conns, lanes)
 		}
 	}
 	if len(conns) == 0 {
@@ -172,11 +174,13 @@ func listen(opts options, log *slog.Logger) ([]*udp.Conn, error) {
 	return conns, nil
 }
 
-// sockets returns conns as the hub wants them.
-func sockets(conns []*udp.Conn) []hub.Socket {
-	all := make([]hub.Socket, len(conns))
-	for i, c := range conns {
-		all[i] = c
+// ports returns conns as the hub wants them.
+func ports(conns [][]*udp.Conn) [][]hub.Socket {
+	all := make([][]hub.Socket, len(conns))
+	for i, lanes := range conns {
+		for _, c := range lanes {
+			all[i] = append(all[i], c)
+		}
 	}
 	return all
 }

@@ -119,6 +119,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Underlay:       d.hub,
 		TAP:            device,
 		Queues:         queuesOf(device),
+		Lanes:          d.hub.Lanes(),
 		Leases:         leases,
 		Blocks:         d.blockStore(s),
 		LocalEndpoints: d.localEndpoints,

@@ -32,6 +32,8 @@ func udpOff(without []string) udp.Off {
 			off.GSO = true
 		case config.UDPGRO:
 			off.GRO = true
+		case config.UDPLanes:
+			off.Lanes = true
 		}
 	}
 	return off

@@ -43,7 +43,8 @@ OPTIONS
                         what the command line says too is taken from there
     --name NAME         this host's name in its networks (the host's name)
     --log-level LEVEL   debug, info, warn or error (info)
-    --without OFFLOAD   do not use tap-checksum, tap-tso, tap-uso, udp-gso or udp-gro,
+    --without OFFLOAD   do not use tap-checksum, tap-tso, tap-uso, udp-gso,
+                        udp-gro or udp-lanes,
                         while a fault is hunted; may be repeated
     --version           print the version
     --help              print this

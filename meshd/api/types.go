@@ -80,6 +80,7 @@ type Peer struct {
 	Endpoints    []netip.AddrPort `json:"endpoints"`              // where it says it can be reached
 	PathMTU      int              `json:"path_mtu,omitempty"`     // bytes of the IP packets that carry frames there; none: not probed yet
 	PathCut      bool             `json:"path_cut,omitempty"`     // not even these pass whole: IP cuts them on the way
+	Lanes        int              `json:"lanes,omitempty"`        // pairs of UDP ports that frames go there by; more than one while long frames do
 	Established  time.Time        `json:"established,omitzero"`   // when the session began
 	LastReceived time.Time        `json:"last_received,omitzero"` // when it was last heard
 	Instance     uint64           `json:"instance,string"`        // of the start of its meshd

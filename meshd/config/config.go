@@ -30,11 +30,12 @@ const (
 	TAPUSO      = "tap-uso"
 	UDPGSO      = "udp-gso"
 	UDPGRO      = "udp-gro"
+	UDPLanes    = "udp-lanes"
 )
 
 // CheckWithout refuses names that are no offload's.
 func CheckWithout(names []string) error {
-	all := []string{TAPChecksum, TAPTSO, TAPUSO, UDPGSO, UDPGRO}
+	all := []string{TAPChecksum, TAPTSO, TAPUSO, UDPGSO, UDPGRO, UDPLanes}
 	for _, name := range names {
 		if !slices.Contains(all, name) {
 			return fmt.Errorf("%q is no offload; there are %s", name, strings.Join(all, ", "))

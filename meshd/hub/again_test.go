@@ -57,7 +57,7 @@ func TestFlushAgain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSocket("192.0.2.1:7000")
-				h := New([]Socket{s}, slog.New(slog.DiscardHandler))
+				h := New([][]Socket{{s}}, slog.New(slog.DiscardHandler))
 				var networks [2]*waiter
 				var slots [2]uint8
 				for i := range networks {
@@ -91,7 +91,7 @@ func TestFlushAgain(t *testing.T) {
 func TestFlushAfterRemove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSocket("192.0.2.1:7000")
-		h := New([]Socket{s}, slog.New(slog.DiscardHandler))
+		h := New([][]Socket{{s}}, slog.New(slog.DiscardHandler))
 		n := &waiter{began: time.Now(), again: []time.Duration{time.Second, time.Second}}
 		slot := add(t, h, n)
 		ctx, cancel := context.WithCancel(t.Context())

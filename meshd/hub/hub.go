@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,9 +53,10 @@ type Receiver interface {
 
 // Hub is the sockets and the networks behind them.
 type Hub struct {
-	log     *slog.Logger
-	sockets []Socket
-	v4, v6  Socket // where a datagram for an endpoint without a socket goes; nil if there is none
+	log    *slog.Logger
+	ports  [][]Socket // the lanes of each port: Endpoint.Socket n means one of ports[n-1]
+	v4, v6 []Socket   // by which a datagram for an endpoint without a socket goes; nil if there is none
+	all    []Socket
 
 	networks [MaxNetworks]atomic.Pointer[attached]
 
@@ -69,16 +71,17 @@ type attached struct {
 	receivers []Receiver
 }
 
-// New returns a hub over sockets, which it owns from now on: Run closes them. Endpoint.Socket n means sockets[n-1].
-func New(sockets []Socket, log *slog.Logger) *Hub {
-	h := &Hub{log: log, sockets: sockets}
-	for _, s := range sockets {
-		if s.LocalAddr().Addr().Unmap().Is4() {
+// New returns a hub over ports, each of which is the sockets of its lanes, at least one. It owns the sockets from now on: Run closes
+// them. Endpoint.Socket n means ports[n-1].
+func New(ports [][]Socket, log *slog.Logger) *Hub {
+	h := &Hub{log: log, ports: ports, all: slices.Concat(ports...)}
+	for _, lanes := range ports {
+		if lanes[0].LocalAddr().Addr().Unmap().Is4() {
 			if h.v4 == nil {
-				h.v4 = s
+				h.v4 = lanes
 			}
 		} else if h.v6 == nil {
-			h.v6 = s
+			h.v6 = lanes
 		}
 	}
 	return h
@@ -99,7 +102,7 @@ func (h *Hub) Add() (slot uint8, err error) {
 // Attach starts the delivery of slot's datagrams to n.
 func (h *Hub) Attach(slot uint8, n Network) {
 	a := &attached{network: n}
-	for range h.sockets {
+	for range h.all {
 		a.receivers = append(a.receivers, n.NewReceiver())
 	}
 	h.networks[slot].Store(a)
@@ -108,13 +111,22 @@ func (h *Hub) Attach(slot uint8, n Network) {
 // Remove ends the delivery to the slot's network and frees the slot. A batch in flight may still reach the network.
 func (h *Hub) Remove(slot uint8) { h.networks[slot].Store(nil) }
 
-// Addrs returns the addresses the hub listens on, in the order of the sockets.
+// Addrs returns the addresses the hub listens on, in the order of the ports.
 func (h *Hub) Addrs() []netip.AddrPort {
-	addrs := make([]netip.AddrPort, len(h.sockets))
-	for i, s := range h.sockets {
-		addrs[i] = s.LocalAddr()
+	addrs := make([]netip.AddrPort, len(h.ports))
+	for i, lanes := range h.ports {
+		addrs[i] = lanes[0].LocalAddr()
 	}
 	return addrs
+}
+
+// Lanes returns how many lanes there are to send by.
+func (h *Hub) Lanes() int {
+	most := 0
+	for _, lanes := range h.ports {
+		most = max(most, len(lanes))
+	}
+	return most
 }
 
 // Counters returns what the hub dropped, by reason.
@@ -126,15 +138,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		for _, s := range h.sockets {
+		for _, s := range h.all {
 			s.Close()
 		}
 	})
 	defer stop()
 
-	errs := make([]error, len(h.sockets))
+	errs := make([]error, len(h.all))
 	var wg sync.WaitGroup
-	for i, s := range h.sockets {
+	for i, s := range h.all {
 		wg.Go(func() {
 			defer cancel()
 			if err := (&reader{hub: h, socket: i}).run(s); !errors.Is(err, net.ErrClosed) {
@@ -146,15 +158,15 @@ func (h *Hub) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// WriteBatch sends each datagram by its endpoint's socket, or by the first one of the address's family, and returns
+// WriteBatch sends each datagram by its endpoint's socket of its lane, or by the first one of the address's family, and returns
 // how many were handed to a socket. Datagrams for a family that has no socket are counted and dropped. Safe for
 // concurrent use; keeps nothing.
 func (h *Hub) WriteBatch(ds []wire.Datagram) (int, error) {
 	sent := 0
 	for len(ds) > 0 {
-		socket := h.socketFor(ds[0].Endpoint)
+		socket := h.socketFor(ds[0])
 		run := 1
-		for run < len(ds) && h.socketFor(ds[run].Endpoint) == socket {
+		for run < len(ds) && h.socketFor(ds[run]) == socket {
 			run++
 		}
 		if socket == nil {
@@ -171,10 +183,10 @@ func (h *Hub) WriteBatch(ds []wire.Datagram) (int, error) {
 	return sent, nil
 }
 
-// Probe sends d, which must not be fragmented, by its endpoint's socket. The error wraps wire.ErrTooLong if d is too long for this
+// Probe sends d, which must not be fragmented, by its endpoint's socket of its lane. The error wraps wire.ErrTooLong if d is too long for this
 // host's own device. Safe for concurrent use; keeps nothing.
 func (h *Hub) Probe(d wire.Datagram) error {
-	socket := h.socketFor(d.Endpoint)
+	socket := h.socketFor(d)
 	if socket == nil {
 		h.counters.NoSocket.Add(1)
 		return fmt.Errorf("probing the path to %v: no socket for it", d.Endpoint)
@@ -182,12 +194,16 @@ func (h *Hub) Probe(d wire.Datagram) error {
 	return socket.Probe(d)
 }
 
-func (h *Hub) socketFor(e wire.Endpoint) Socket {
-	if n := int(e.Socket); n > 0 && n <= len(h.sockets) {
-		return h.sockets[n-1]
+// socketFor returns the socket that d is sent by, nil if there is none. Where there are fewer lanes they are counted round.
+func (h *Hub) socketFor(d wire.Datagram) Socket {
+	lanes := h.v6
+	if n := int(d.Endpoint.Socket); n > 0 && n <= len(h.ports) {
+		lanes = h.ports[n-1]
+	} else if d.Endpoint.Addr.Addr().Is4() {
+		lanes = h.v4
 	}
-	if e.Addr.Addr().Is4() {
-		return h.v4
+	if lanes == nil {
+		return nil
 	}
-	return h.v6
+	return lanes[int(d.Lane)%len(lanes)]
 }

@@ -106,7 +106,7 @@ func add(t *testing.T, h *Hub, n Network) uint8 {
 // eight bits are the network's slot here."
 func TestDelivery(t *testing.T) {
 	s := newSocket("192.0.2.1:7000")
-	h := New([]Socket{s}, slog.New(slog.DiscardHandler))
+	h := New([][]Socket{{s}}, slog.New(slog.DiscardHandler))
 	a, b := newNetwork(), newNetwork()
 	slotA, slotB := add(t, h, a), add(t, h, b)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,7 +147,7 @@ func TestDelivery(t *testing.T) {
 // "WriteBatch sends each datagram by its endpoint's socket, or by the first one of the address's family."
 func TestWriteBatch(t *testing.T) {
 	first4, first6, second4 := newSocket("0.0.0.0:7000"), newSocket("[::]:7000"), newSocket("192.0.2.1:443")
-	h := New([]Socket{first4, first6, second4}, slog.New(slog.DiscardHandler))
+	h := New([][]Socket{{first4}, {first6}, {second4}}, slog.New(slog.DiscardHandler))
 	to := func(addr string, socket uint8) wire.Datagram {
 		return wire.Datagram{Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort(addr), Socket: socket}}
 	}
@@ -175,7 +175,7 @@ func TestWriteBatch(t *testing.T) {
 // "Probe sends d by its endpoint's socket."
 func TestProbe(t *testing.T) {
 	first4, second4 := newSocket("0.0.0.0:7000"), newSocket("192.0.2.1:443")
-	h := New([]Socket{first4, second4}, slog.New(slog.DiscardHandler))
+	h := New([][]Socket{{first4}, {second4}}, slog.New(slog.DiscardHandler))
 	d := wire.Datagram{Buf: make([]byte, 1472), Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort("198.51.100.1:1"), Socket: 2}}
 	if err := h.Probe(d); err != nil || len(first4.probed) != 0 || len(second4.probed) != 1 {
 		t.Errorf("Probe() = %v; the sockets sent %d and %d, want the second to send it", err, len(first4.probed), len(second4.probed))
@@ -189,7 +189,7 @@ func TestProbe(t *testing.T) {
 // A host without IPv6 still sends the rest.
 func TestNoSocketOfTheFamily(t *testing.T) {
 	s := newSocket("0.0.0.0:7000")
-	h := New([]Socket{s}, slog.New(slog.DiscardHandler))
+	h := New([][]Socket{{s}}, slog.New(slog.DiscardHandler))
 	n, err := h.WriteBatch([]wire.Datagram{
 		{Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort("[2001:db8::1]:1")}},
 		{Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.9:1")}},
@@ -217,7 +217,7 @@ func TestSlotsAreReused(t *testing.T) {
 
 // "The data path does not allocate."
 func TestDeliveryDoesNotAllocate(t *testing.T) {
-	h := New([]Socket{newSocket("192.0.2.1:7000")}, slog.New(slog.DiscardHandler))
+	h := New([][]Socket{{newSocket("192.0.2.1:7000")}}, slog.New(slog.DiscardHandler))
 	n := newNetwork()
 	n.sealed = make([]uint64, 0, 16)
 	slot := add(t, h, quiet{n})
@@ -237,3 +237,52 @@ type quiet struct{ *network }
 
 func (q quiet) NewReceiver() Receiver       { return q }
 func (quiet) Flush(time.Time) time.Duration { return 0 }
+
+// "What is sent says which lane it goes by. Where there are fewer lanes they are counted round." All lanes are read.
+func TestLanes(t *testing.T) {
+	first, second, alone := newSocket("0.0.0.0:7000"), newSocket("0.0.0.0:7000"), newSocket("[::]:7000")
+	h := New([][]Socket{{first, second}, {alone}}, slog.New(slog.DiscardHandler))
+	if got := h.Addrs(); h.Lanes() != 2 || !slices.Equal(got, []netip.AddrPort{first.local, alone.local}) {
+		t.Errorf("Lanes() = %d, Addrs() = %v; want 2, and one for each port", h.Lanes(), got)
+	}
+	var ds []wire.Datagram
+	for i, addr := range []string{"198.51.100.1:1", "[2001:db8::1]:2"} {
+		for lane := range uint8(3) {
+			e := wire.Endpoint{Addr: netip.MustParseAddrPort(addr), Socket: uint8(i) * 2} // for IPv4 any, for IPv6 the second
+			ds = append(ds, wire.Datagram{Endpoint: e, Lane: lane})
+		}
+	}
+	if n, err := h.WriteBatch(ds); n != len(ds) || err != nil {
+		t.Errorf("WriteBatch() = %d, %v; want %d", n, err, len(ds))
+	}
+	for _, d := range ds {
+		if err := h.Probe(d); err != nil {
+			t.Errorf("Probe(%+v) = %v", d, err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		s    *socket
+		want []wire.Datagram
+	}{"first": {first, []wire.Datagram{ds[0], ds[2]}}, "second": {second, ds[1:2]}, "only": {alone, ds[3:]}} {
+		same := func(a, b wire.Datagram) bool { return a.Endpoint == b.Endpoint && a.Lane == b.Lane }
+		if !slices.EqualFunc(tt.s.written, tt.want, same) || !slices.EqualFunc(tt.s.probed, tt.want, same) {
+			t.Errorf("%s lane sent %v and %v, want %v", name, tt.s.written, tt.s.probed, tt.want)
+		}
+	}
+
+	n := newNetwork()
+	slot := add(t, h, n)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- h.Run(ctx) }()
+	for i, s := range []*socket{first, second, alone} {
+		s.arrives <- []wire.Datagram{sealed(slot, uint64(i))}
+		if got := <-n.flushed; !slices.Equal(got, []uint64{uint64(i)}) {
+			t.Errorf("network got messages %v from socket %d, want [%d]", got, i, i)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run() = %v", err)
+	}
+}

@@ -147,7 +147,7 @@ func testCrosses(t *testing.T, name string, b []byte, want drop) {
 	if want == passes {
 		outbound = dropNoPeers // it got as far as it can
 	}
-	if got := newOutbound(sw, nil).packet(now, packets(b)[0]); got != outbound {
+	if got := newOutbound(sw, 0, nil).packet(now, packets(b)[0]); got != outbound {
 		t.Errorf("%s, from the TAP: drop = %v, want %v", name, got, outbound)
 	}
 	if got := sw.NewInbound(nil).judge(&peer{}, packets(b)[0]); got != want {

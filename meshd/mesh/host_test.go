@@ -39,7 +39,7 @@ func newHosts(t testing.TB, now time.Time, n, mtu int) []*host {
 	for i := range hosts {
 		h := &host{member: newMember(t, byte(i+1)), tap: &recorder{}, under: &underlay{}}
 		h.sw = New(Config{Self: h.id, MTU: mtu, Boundary: testBoundary, Report: h})
-		h.out = newOutbound(h.sw, h.under)
+		h.out = newOutbound(h.sw, 0, h.under)
 		h.in = h.sw.NewInbound(h.tap)
 		hosts[i] = h
 	}

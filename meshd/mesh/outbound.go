@@ -20,10 +20,10 @@ const (
 	arenaLen = writeBatch * wire.MaxDatagram
 )
 
-// RunOutbound carries frames from tap to the peers until ctx ends or tap is closed, and then returns nil. When ctx ends
-// it closes tap, because nothing else ends a read. Any other error of tap ends it, too, and is returned. It starts no
-// goroutine that outlives it. It may run once for each queue of a TAP.
-func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error {
+// RunOutbound carries frames from tap to the peers, to those by lane to whom that is open, until ctx ends or tap is closed, and then
+// returns nil. When ctx ends it closes tap, because nothing else ends a read. Any other error of tap ends it, too, and is returned. It
+// starts no goroutine that outlives it. It may run once for each queue of a TAP.
+func (s *Switch) RunOutbound(ctx context.Context, lane uint8, tap TAP, under Underlay) error {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -34,7 +34,7 @@ func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error
 			<-closed
 		}
 	}()
-	o := newOutbound(s, under)
+	o := newOutbound(s, lane, under)
 	o.answers.tap = tap
 	packets := make([][]byte, readBatch)
 	for ctx.Err() == nil {
@@ -54,6 +54,7 @@ func (s *Switch) RunOutbound(ctx context.Context, tap TAP, under Underlay) error
 type outbound struct {
 	sw      *Switch
 	learn   learner
+	lane    uint8 // what is sent goes by it, where it is open
 	under   Underlay
 	answers answers
 	queue   []wire.Datagram // sealed, to be sent
@@ -61,10 +62,11 @@ type outbound struct {
 	join    []byte          // memory for datagrams that go as one packet
 }
 
-func newOutbound(s *Switch, under Underlay) *outbound {
+func newOutbound(s *Switch, lane uint8, under Underlay) *outbound {
 	return &outbound{
 		sw:      s,
 		learn:   learner{sw: s},
+		lane:    lane,
 		under:   under,
 		answers: newAnswers(s, nil),
 		queue:   make([]wire.Datagram, 0, writeBatch),
@@ -152,12 +154,12 @@ func (o *outbound) send(now time.Time, p *peer, whole payload) drop {
 		return dropKeypair
 	}
 	to := s.Endpoint()
-	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Counter: counter}
+	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Lane: s.Lane(o.lane), Counter: counter}
 	sent := 0
 	for {
 		n := min(size, len(b))
 		h.More = n < len(b)
-		d := wire.Datagram{Buf: k.Seal(o.slot(n), h, b[:n]), Endpoint: to}
+		d := wire.Datagram{Buf: k.Seal(o.slot(n), h, b[:n]), Endpoint: to, Lane: h.Lane}
 		o.arena = o.arena[:len(o.arena)+len(d.Buf)]
 		o.queue = append(o.queue, d)
 		sent += len(d.Buf)

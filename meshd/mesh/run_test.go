@@ -36,7 +36,7 @@ func TestRunOutboundEnds(t *testing.T) {
 				defer cancel()
 				tap := netsim.NewTAP()
 				ended := make(chan error, 1)
-				go func() { ended <- hosts[0].sw.RunOutbound(ctx, test.tap(tap), &void{}) }()
+				go func() { ended <- hosts[0].sw.RunOutbound(ctx, 0, test.tap(tap), &void{}) }()
 				synctest.Wait()
 				test.end(cancel, tap)
 				if err := <-ended; !errors.Is(err, test.want) {
@@ -53,7 +53,7 @@ func TestRunOutboundClosesTheTAPWhenCtxEnds(t *testing.T) {
 	cancel()
 	tap := netsim.NewTAP()
 	a := newHosts(t, time.Now(), 2, 1500)[0]
-	if err := a.sw.RunOutbound(ctx, tap, &void{}); err != nil {
+	if err := a.sw.RunOutbound(ctx, 0, tap, &void{}); err != nil {
 		t.Errorf("RunOutbound() error = %v, want nil", err)
 	}
 	if _, err := tap.ReadBatch(make([][]byte, 1)); !errors.Is(err, net.ErrClosed) {
@@ -83,7 +83,7 @@ func TestRunOutboundCarriesFrames(t *testing.T) {
 		tap := netsim.NewTAP()
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := a.sw.RunOutbound(t.Context(), tap, a.under); err != nil {
+			if err := a.sw.RunOutbound(t.Context(), 0, tap, a.under); err != nil {
 				t.Errorf("RunOutbound() error = %v", err)
 			}
 		})
@@ -115,7 +115,7 @@ func TestControlPublishesWhileFramesFlow(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 2 {
 		wg.Go(func() { // from the TAP
-			o := newOutbound(a.sw, &void{})
+			o := newOutbound(a.sw, 0, &void{})
 			for n := 0; !stop.Load(); n++ {
 				o.batch(time.Now(), packets(plain(broadcast, mac(n%100), 1514, 1), plain(mac(1000+n%100), macA, 60, byte(i))))
 			}
@@ -123,7 +123,7 @@ func TestControlPublishesWhileFramesFlow(t *testing.T) {
 	}
 	for _, from := range []*host{b, c} {
 		wg.Go(func() { // from a peer
-			o := newOutbound(from.sw, &loop{to: &host{member: a.member, in: a.sw.NewInbound(&sink{})}})
+			o := newOutbound(from.sw, 0, &loop{to: &host{member: a.member, in: a.sw.NewInbound(&sink{})}})
 			for n := 0; !stop.Load(); n++ {
 				o.batch(time.Now(), packets(plain(broadcast, mac(1000+n%100), 1514, 1), plain(mac(n%100), macB, 60, 2)))
 			}

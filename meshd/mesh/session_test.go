@@ -70,7 +70,7 @@ func exchange(now time.Time, a, b *member) {
 		if _, err := k.Open(h, buf); err != nil {
 			continue
 		}
-		if confirm, _ := k.Received(now, from, h.Counter, len(buf)); confirm {
+		if confirm, _ := k.Received(now, from, h, len(buf)); confirm {
 			b.machine.Confirmed(now, k)
 		}
 	}

@@ -62,7 +62,7 @@ func (p *prober) exchange() (lengths map[wire.Type][]int) {
 			if k := p.machine.Lookup(h.Receiver); k != nil {
 				if _, err := k.Open(h, d.Buf); err == nil {
 					lengths[h.Type] = append(lengths[h.Type], len(d.Buf))
-					if confirm, _ := k.Received(time.Now(), d.Endpoint, h.Counter, len(d.Buf)); confirm {
+					if confirm, _ := k.Received(time.Now(), d.Endpoint, h, len(d.Buf)); confirm {
 						p.machine.Confirmed(time.Now(), k)
 					}
 				}

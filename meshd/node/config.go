@@ -46,6 +46,8 @@ type Config struct {
 	// Queues are the ways in which frames come from the TAP, at least one: the TAP itself, or its queues. Each has a goroutine of its
 	// own, and a flow comes by one of them.
 	Queues []TAP
+	// Lanes is in how many lanes the underlay sends, at most wire.MaxLanes; 0 = 1. What comes by queue i goes by lane i, counted round.
+	Lanes int
 	// Leases are this member's leases. Run closes the store.
 	Leases *ipam.Store
 

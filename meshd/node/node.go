@@ -48,6 +48,7 @@ type sessionTable map[session.NodeID]*session.Session
 
 // New returns a node that does nothing before Run. The hub may already deliver to it.
 func New(cfg Config) (*Node, error) {
+	cfg.Lanes = max(cfg.Lanes, 1)
 	n := &Node{
 		cfg:       cfg,
 		log:       cfg.Log.With("network", cfg.Name),
@@ -122,7 +123,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for i, queue := range n.cfg.Queues {
 		wg.Go(func() {
 			defer cancel()
-			outbound[i] = n.fabric.RunOutbound(ctx, queue, n.cfg.Underlay)
+			outbound[i] = n.fabric.RunOutbound(ctx, uint8(i%n.cfg.Lanes), queue, n.cfg.Underlay)
 		})
 	}
 	wg.Go(func() { n.gather(ctx) })

@@ -14,6 +14,7 @@ type probedPath struct {
 	session  *session.Session
 	endpoint wire.Endpoint
 	machine  *path.Path
+	lanes    *path.Lanes
 	told     session.PathMTU // that was logged last
 	toldAt   time.Time
 }
@@ -34,11 +35,16 @@ func (n *Node) advancePaths(now time.Time) {
 			if !active(now, s) {
 				continue
 			}
-			p = &probedPath{session: s, endpoint: s.Endpoint(), machine: path.New(s.Endpoint().Addr.Addr().Is4())}
+			p = n.newProbedPath(s)
 			n.state.paths[s.ID()] = p
 		}
 		n.advancePath(now, p)
 	}
+}
+
+func (n *Node) newProbedPath(s *session.Session) *probedPath {
+	e := s.Endpoint()
+	return &probedPath{session: s, endpoint: e, machine: path.New(e.Addr.Addr().Is4()), lanes: path.NewLanes(n.cfg.Lanes)}
 }
 
 // active reports whether it matters now what the path of s carries.
@@ -49,6 +55,7 @@ func (n *Node) advancePath(now time.Time, p *probedPath) {
 	if e := p.session.Endpoint(); e != p.endpoint {
 		p.endpoint = e
 		p.machine.Restart(e.Addr.Addr().Is4())
+		p.lanes.Restart()
 	}
 	active := active(now, p.session)
 	for {
@@ -56,18 +63,35 @@ func (n *Node) advancePath(now time.Time, p *probedPath) {
 		if !send {
 			break
 		}
-		if err := n.sendProbe(p, probe); errors.Is(err, wire.ErrTooLong) {
+		if err := n.sendProbe(p, 0, probe); errors.Is(err, wire.ErrTooLong) {
 			p.machine.TooLong(now, probe.Number)
 		}
 	}
+	n.advanceLanes(now, p, active)
 	n.publishPath(now, p)
-	if next := p.machine.Next(); !next.IsZero() && next.Before(n.state.pathsAt) {
-		n.state.pathsAt = next
+	for _, next := range []time.Time{p.machine.Next(), p.lanes.Next()} {
+		if !next.IsZero() && next.Before(n.state.pathsAt) {
+			n.state.pathsAt = next
+		}
 	}
 }
 
+// advanceLanes sends the probes that are due on the lanes of p. Before a larger size is used, those that are not known to pass it are
+// closed.
+func (n *Node) advanceLanes(now time.Time, p *probedPath, active bool) {
+	size := p.machine.Size()
+	for {
+		lane, probe, send := p.lanes.Advance(now, active, size)
+		if !send {
+			break
+		}
+		_ = n.sendProbe(p, lane, probe) // as good as lost: it is tried again
+	}
+	p.session.SetLanes(p.lanes.Open(size))
+}
+
 // sendProbe seals and sends a probe. Any error but wire.ErrTooLong is as good as the loss of the probe.
-func (n *Node) sendProbe(p *probedPath, probe wire.Probe) error {
+func (n *Node) sendProbe(p *probedPath, lane uint8, probe wire.Probe) error {
 	k := p.session.Keypair()
 	if k == nil {
 		return errNoSession
@@ -76,8 +100,8 @@ func (n *Node) sendProbe(p *probedPath, probe wire.Probe) error {
 	if err != nil {
 		return err
 	}
-	sealed := k.Seal(nil, wire.Header{Type: wire.TypeProbe, Counter: counter}, probe.Append(nil))
-	if err := n.cfg.Underlay.Probe(wire.Datagram{Buf: sealed, Endpoint: p.endpoint}); err != nil {
+	sealed := k.Seal(nil, wire.Header{Type: wire.TypeProbe, Lane: lane, Counter: counter}, probe.Append(nil))
+	if err := n.cfg.Underlay.Probe(wire.Datagram{Buf: sealed, Endpoint: p.endpoint, Lane: lane}); err != nil {
 		return err
 	}
 	k.Probed(len(sealed))
@@ -92,11 +116,16 @@ func (n *Node) probe(now time.Time, m probe) {
 		return
 	}
 	p := n.state.paths[id]
-	if p == nil || p.session != m.session || p.endpoint != p.session.Endpoint() || !p.machine.Acked(now, m.Probe) {
+	if p == nil || p.session != m.session || p.endpoint != p.session.Endpoint() || !p.acked(now, m.Probe) {
 		n.counters.ProbeUnknown.Add(1)
 		return
 	}
 	n.advancePath(now, p)
+}
+
+// acked takes the acknowledgement of a probe of the path or of one of its lanes.
+func (p *probedPath) acked(now time.Time, ack wire.Probe) bool {
+	return p.machine.Acked(now, ack) || p.lanes.Acked(now, ack)
 }
 
 // publishPath lets the frame path use the size that is known to pass, and tells the operator what has come of it.

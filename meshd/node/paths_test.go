@@ -38,6 +38,11 @@ type couple struct {
 }
 
 func newCouple(t *testing.T, seed int64, is4 bool, mtu int) *couple {
+	return newCoupleOf(t, seed, is4, mtu, 1)
+}
+
+// newCoupleOf is newCouple for hosts with several lanes: as many on both, or a's and b's.
+func newCoupleOf(t *testing.T, seed int64, is4 bool, mtu int, lanes ...int) *couple {
 	c := newCluster(t, seed)
 	c.net.SetMTU(mtu)
 	c.net.SetLatency(2*time.Millisecond, 20*time.Millisecond)
@@ -50,6 +55,7 @@ func newCouple(t *testing.T, seed int64, is4 bool, mtu int) *couple {
 	if !is4 {
 		x.b.addr = "[2001:db8::2]:7000"
 	}
+	x.a.lanes, x.b.lanes = lanes[0], lanes[len(lanes)-1]
 	x.a.start()
 	x.b.start()
 	c.eventually(10*time.Second, "there is a session", c.complete)

@@ -48,7 +48,7 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 	if err != nil {
 		return // counted by the session
 	}
-	confirm, roam := k.Received(now, d.Endpoint, h.Counter, len(d.Buf))
+	confirm, roam := k.Received(now, d.Endpoint, h, len(d.Buf))
 	if confirm {
 		offer(n.inbox.reports, report{keypair: k})
 	}

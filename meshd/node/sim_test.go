@@ -51,9 +51,11 @@ type member struct {
 	seeds    []string
 	known    []node.KnownPeer
 	instance uint64
+	lanes    int // to send by; 0: one
 
 	host   *netsim.Host
 	tap    *netsim.TAP
+	queues []*netsim.TAP // what comes by queue i goes by lane i; tap is the first
 	node   *node.Node
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -103,7 +105,13 @@ func (m *member) start() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("host", m.name)
 	}
 	m.host, m.tap = m.c.net.Host(m.addr), netsim.NewTAP()
-	h := hub.New([]hub.Socket{m.host}, log)
+	sockets := []hub.Socket{m.host}
+	m.queues = []*netsim.TAP{m.tap}
+	for lane := 1; lane < m.lanes; lane++ {
+		sockets = append(sockets, m.c.net.Host(m.port(lane).String()))
+		m.queues = append(m.queues, netsim.NewTAP())
+	}
+	h := hub.New([][]hub.Socket{sockets}, log)
 	slot, err := h.Add()
 	if err != nil {
 		m.c.t.Fatal(err)
@@ -123,7 +131,8 @@ func (m *member) start() {
 		Slot:           slot,
 		Underlay:       h,
 		TAP:            m.tap,
-		Queues:         []node.TAP{m.tap},
+		Queues:         taps(m.queues),
+		Lanes:          m.lanes,
 		Leases:         leases,
 		Blocks:         m.blocks(),
 		LocalEndpoints: func() []netip.AddrPort { return []netip.AddrPort{m.host.LocalAddr()} },
@@ -148,6 +157,19 @@ func (m *member) start() {
 		}
 		<-hubDone
 	}()
+}
+
+// port returns where the member sends from by a lane.
+func (m *member) port(lane int) netip.AddrPort {
+	first := netip.MustParseAddrPort(m.addr)
+	return netip.AddrPortFrom(first.Addr(), first.Port()+uint16(lane))
+}
+
+func taps(queues []*netsim.TAP) (all []node.TAP) {
+	for _, q := range queues {
+		all = append(all, q)
+	}
+	return all
 }
 
 // blocks returns what opens the member's part of the registry of IPv4 blocks; the first member makes it.

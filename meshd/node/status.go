@@ -45,6 +45,7 @@ type Peer struct {
 	Since        time.Time        // when the membership's view of it began
 	Endpoint     netip.AddrPort   // where it is reached; invalid without a session
 	PathMTU      session.PathMTU  // of the path to Endpoint
+	Lanes        int              // of that path in use, the first included
 	Endpoints    []netip.AddrPort // where it says it can be reached
 	Established  time.Time
 	LastReceived time.Time
@@ -113,7 +114,7 @@ func (n *Node) Peers() []Peer {
 			State: stateOf(m, sessions[m.ID]), Attachments: attachments[m.ID],
 		}
 		if s := sessions[m.ID]; s != nil {
-			p.Endpoint, p.PathMTU = s.Endpoint().Addr, s.PathMTU()
+			p.Endpoint, p.PathMTU, p.Lanes = s.Endpoint().Addr, s.PathMTU(), s.Lanes()
 			p.Established, p.LastReceived = s.Established(), s.LastReceived()
 			t := s.Traffic()
 			p.RXBytes, p.TXBytes, p.RXDatagrams, p.TXDatagrams = t.RxBytes, t.TxBytes, t.RxDatagrams, t.TxDatagrams

@@ -179,7 +179,7 @@ func (h *host) receive(from netip.AddrPort, b []byte) {
 		h.failed++
 		return
 	}
-	confirm, roam := k.Received(now, e, header.Counter, n)
+	confirm, roam := k.Received(now, e, header, n)
 	if confirm && !h.mute {
 		h.Confirmed(now, k)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,11 +37,10 @@ type Keypair struct {
 	confirmed          atomic.Bool   // the peer is known to hold these keys; set by the machine
 	heard              atomic.Bool   // something was opened
 	expired            atomic.Bool
-	newest             atomic.Uint64 // largest counter passed to Received, plus 1
+	newest             atomic.Uint64 // largest counter of the first lane passed to Received, plus 1
 	counters           *Counters
 
-	mu     sync.Mutex // guards window, against other goroutines of the frame path
-	window replayWindow
+	windows [wire.MaxLanes]laneWindow
 }
 
 // newAEAD returns the AEAD of a transport key.
@@ -114,11 +112,9 @@ func (k *Keypair) OpenTo(dst []byte, h wire.Header, datagram []byte) (payload []
 		k.counters.Auth.Add(1)
 		return nil, ErrAuth
 	}
+	window := &k.windows[h.Lane]
 	// A replay costs no decryption.
-	k.mu.Lock()
-	fresh := h.Counter < RejectAfterMessages && k.window.fresh(h.Counter)
-	k.mu.Unlock()
-	if !fresh {
+	if h.Counter >= RejectAfterMessages || !window.fresh(h.Counter) {
 		k.counters.Replay.Add(1)
 		return nil, ErrReplay
 	}
@@ -134,23 +130,24 @@ func (k *Keypair) OpenTo(dst []byte, h wire.Header, datagram []byte) (payload []
 		return nil, ErrAuth
 	}
 	// Another goroutine may have opened a copy meanwhile.
-	k.mu.Lock()
-	fresh = k.window.accept(h.Counter)
-	k.mu.Unlock()
-	if !fresh {
+	if !window.accept(h.Counter) {
 		k.counters.Replay.Add(1)
 		return nil, ErrReplay
 	}
 	return payload, nil
 }
 
-// Received records a message that Open has opened: n is the length of the datagram in bytes. It says what to report to
-// the machine: confirm asks for Machine.Confirmed, once a keypair; roam asks for Machine.Roamed, because the newest
-// message came from another endpoint than the session's.
-func (k *Keypair) Received(now time.Time, from wire.Endpoint, counter uint64, n int) (confirm, roam bool) {
+// Received records a message with header h that Open has opened: n is the length of the datagram in bytes. It says what to report
+// to the machine: confirm asks for Machine.Confirmed, once a keypair; roam asks for Machine.Roamed, because the newest message of
+// the first lane came from another endpoint than the session's.
+func (k *Keypair) Received(now time.Time, from wire.Endpoint, h wire.Header, n int) (confirm, roam bool) {
 	s := k.session
 	s.received(now, n)
 	confirm = !k.confirmed.Load() && k.heard.CompareAndSwap(false, true)
+	if h.Lane != 0 {
+		return confirm, false // it comes from a port that nothing is sent to
+	}
+	counter := h.Counter
 	for {
 		newest := k.newest.Load()
 		if counter < newest {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math/bits"
 	"time"
 
 	"meshnet/meshd/wire"
@@ -21,6 +22,21 @@ func (s *Session) SetPathMTU(m PathMTU) { s.pathMTU.Store(&m) }
 
 // MaxPayload returns how many bytes of a frame one datagram to the peer carries.
 func (s *Session) MaxPayload() int { return s.pathMTU.Load().Datagram - wire.Overhead }
+
+// Lane returns by which lane to send what belongs to lane l: by l if that is known to pass, else by the first.
+func (s *Session) Lane(l uint8) uint8 {
+	if s.lanes.Load()&(1<<l) == 0 {
+		return 0
+	}
+	return l
+}
+
+// Lanes returns how many lanes to the peer are in use, the first included.
+func (s *Session) Lanes() int { return 1 + bits.OnesCount32(s.lanes.Load()) }
+
+// SetLanes says which lanes beside the first pass datagrams as long as PathMTU says: bit l stands for lane l. It belongs to the
+// control side.
+func (s *Session) SetLanes(open uint32) { s.lanes.Store(open &^ 1) }
 
 // SentLong records that a frame was sent for which the path's MTU matters: it is longer than wire.MaxPayload.
 func (s *Session) SentLong(now time.Time) { s.lastLong.Store(s.since(now)) }

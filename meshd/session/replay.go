@@ -1,5 +1,7 @@
 package session
 
+import "sync"
+
 // Replay window (RFC 6479). The ring has one word more than the window, so that clearing the word that the window
 // moves into never forgets a counter that is still inside.
 const (
@@ -12,6 +14,31 @@ const (
 type replayWindow struct {
 	newest uint64 // largest accepted counter; 0 also before the first
 	ring   [ringWords]uint64
+}
+
+// laneWindow is the window of one lane. Each lane has its own, since one may run ahead of another by more than a window: they are
+// read by different goroutines. The lane is authenticated, so that a copy always meets the window that its original has met. The
+// first message makes the window: most keypairs see only one lane.
+type laneWindow struct {
+	mu     sync.Mutex // guards window, against other goroutines of the frame path
+	window *replayWindow
+}
+
+// fresh is replayWindow's.
+func (w *laneWindow) fresh(counter uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.window == nil || w.window.fresh(counter)
+}
+
+// accept is replayWindow's.
+func (w *laneWindow) accept(counter uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.window == nil {
+		w.window = new(replayWindow)
+	}
+	return w.window.accept(counter)
 }
 
 // fresh reports whether counter was not accepted before and is not older than the window.

@@ -17,6 +17,7 @@ type Session struct {
 	current  atomic.Pointer[Keypair]
 	endpoint atomic.Pointer[wire.Endpoint]
 	pathMTU  atomic.Pointer[PathMTU]
+	lanes    atomic.Uint32 // those beside the first that pass: bit l stands for lane l
 
 	lastReceived atomic.Int64 // time.Duration since began
 	lastSent     atomic.Int64
@@ -109,6 +110,7 @@ func (s *Session) move(e wire.Endpoint) {
 		return
 	}
 	s.endpoint.Store(&e)
+	s.SetLanes(0)
 	s.SetPathMTU(PathMTU{Datagram: wire.MaxDatagram})
 }
 

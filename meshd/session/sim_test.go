@@ -147,7 +147,7 @@ func (l *lab) probe(a, b *host) {
 		l.t.Errorf("%v: %s cannot open what %s sealed: %v", l.now, b.name, a.name, err)
 		return
 	}
-	confirm, _ := other.Received(b.clock(), sb.Endpoint(), h.Counter, len(sealed))
+	confirm, _ := other.Received(b.clock(), sb.Endpoint(), h, len(sealed))
 	if confirm && !b.mute {
 		b.Confirmed(b.clock(), other)
 		b.flush()

@@ -3,6 +3,7 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ type Device struct {
 	name     string
 	offloads offloads
 	queues   []*Queue // as many as were asked for
-	aside    *Queue   // by which Device.WriteBatch writes; queues[0] if there is one
+	aside    []*Queue // by which Device.WriteBatch writes, as many as can at once; queues[0] if there is one
 	counters Counters
 }
 
@@ -173,11 +174,8 @@ func (d *Device) Counters() *Counters { return &d.counters }
 // WriteBatch, those that wait included, return net.ErrClosed. It may be called more than once.
 func (d *Device) Close() error {
 	var errs []error
-	for _, q := range d.queues {
+	for _, q := range slices.Concat(d.queues, d.aside) {
 		errs = append(errs, q.Close())
-	}
-	if d.aside != nil {
-		errs = append(errs, d.aside.Close())
 	}
 	return errors.Join(errs...)
 }

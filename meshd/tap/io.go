@@ -120,6 +120,11 @@ func (w *writer) init(o *offloads, c *Counters) {
 func (q *Queue) WriteBatch(packets [][]byte) (int, error) {
 	q.writeMu.Lock()
 	defer q.writeMu.Unlock()
+	return q.write(packets)
+}
+
+// write is WriteBatch with writeMu held.
+func (q *Queue) write(packets [][]byte) (int, error) {
 	fd, ok := q.file.Acquire()
 	if !ok {
 		return 0, q.failed("writing to", net.ErrClosed)

@@ -33,8 +33,23 @@ func (d *Device) Queue(i int) *Queue { return d.queues[i] }
 func (d *Device) ReadBatch(packets [][]byte) (int, error) { return d.queues[0].ReadBatch(packets) }
 
 // WriteBatch is that of a queue. If d has several, it is one that nothing is read on: the flows stay where their hash puts them,
-// whoever writes.
-func (d *Device) WriteBatch(packets [][]byte) (int, error) { return d.aside.WriteBatch(packets) }
+// whoever writes. There are as many of these, so that as many goroutines can write at once.
+func (d *Device) WriteBatch(packets [][]byte) (int, error) {
+	q := d.lockAside()
+	defer q.writeMu.Unlock()
+	return q.write(packets)
+}
+
+// lockAside returns a queue to write by that nobody writes by, or waits for one.
+func (d *Device) lockAside() *Queue {
+	for _, q := range d.aside {
+		if q.writeMu.TryLock() {
+			return q
+		}
+	}
+	d.aside[0].writeMu.Lock()
+	return d.aside[0]
+}
 
 // Close closes this queue, and waits until nobody uses it; its flows are then read on the others. ReadBatch and WriteBatch, those
 // that wait included, return net.ErrClosed. It may be called more than once.
@@ -51,8 +66,9 @@ func (d *Device) addQueues(fd int, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d.queues, d.aside = append(d.queues, first), first
+	d.queues = append(d.queues, first)
 	if cfg.Queues == 1 {
+		d.aside = d.queues
 		return nil
 	}
 	for len(d.queues) < cfg.Queues {
@@ -62,12 +78,17 @@ func (d *Device) addQueues(fd int, cfg Config) error {
 		}
 		d.queues = append(d.queues, q)
 	}
-	q, err := d.addQueue(cfg)
-	if err != nil {
-		return fmt.Errorf("adding a queue to write by: %w", err)
+	for range cfg.Queues {
+		q, err := d.addQueue(cfg)
+		if err != nil {
+			return fmt.Errorf("adding a queue to write by: %w", err)
+		}
+		d.aside = append(d.aside, q)
+		if err := detach(q); err != nil {
+			return err
+		}
 	}
-	d.aside = q
-	return detach(q)
+	return nil
 }
 
 func (d *Device) addQueue(cfg Config) (*Queue, error) {

@@ -31,14 +31,15 @@ type Config struct {
 	Log    *slog.Logger   // is told when an offload fails; nil = nobody
 }
 
-// A Conn is a UDP socket. ReadBatch belongs to one goroutine; all other methods may be called from several at once.
+// A Conn is a UDP socket, or the two of a lane beside the first (see ListenLanes). ReadBatch belongs to one goroutine; all other
+// methods may be called from several at once.
 type Conn struct {
-	file     *ready.File
+	in, out  *ready.File // what is read and what is written; the same but in lanes beside the first
 	local    netip.AddrPort
 	socket   uint8
 	is4      bool
 	log      *slog.Logger
-	offloads offloads
+	offloads *offloads // those of the first lane
 
 	reader  reader    // of the goroutine that calls ReadBatch
 	writers [4]writer // so that as many can send at once; each has its mutex
@@ -55,28 +56,43 @@ func Listen(cfg Config) (*Conn, error) {
 	if !addr.IsValid() {
 		return nil, fmt.Errorf("listening on UDP: no address given")
 	}
-	c := &Conn{socket: cfg.Socket, is4: addr.Addr().Is4(), log: cfg.Log}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
-	fd, err := c.open(addr, cfg)
+	c := newConn(cfg, addr.Addr().Is4(), &offloads{noLanes: "only one was asked for"})
+	fd, err := open(addr, cfg, func(fd int) error {
+		c.offloads.choose(fd, cfg.Off)
+		return nil
+	})
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	if c.file, err = ready.New(fd); err != nil {
+	if c.local, err = localAddr(fd); err != nil {
+		unix.Close(fd)
 		return nil, listenError(addr, err)
+	}
+	if c.in, err = ready.New(fd); err != nil {
+		return nil, listenError(addr, err)
+	}
+	c.out = c.in
+	return c, nil
+}
+
+// newConn returns a Conn without sockets.
+func newConn(cfg Config, is4 bool, o *offloads) *Conn {
+	c := &Conn{socket: cfg.Socket, is4: is4, log: cfg.Log, offloads: o}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.reader.init()
 	for i := range c.writers {
 		c.writers[i].init(c)
 	}
-	return c, nil
+	return c
 }
 
-// open makes the socket and binds it.
-func (c *Conn) open(addr netip.AddrPort, cfg Config) (fd int, err error) {
+// open makes a socket, has prepare set what is special about it, and binds it.
+func open(addr netip.AddrPort, cfg Config, prepare func(fd int) error) (fd int, err error) {
+	is4 := addr.Addr().Is4()
 	family := unix.AF_INET6
-	if c.is4 {
+	if is4 {
 		family = unix.AF_INET
 	}
 	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP)
@@ -88,20 +104,18 @@ func (c *Conn) open(addr netip.AddrPort, cfg Config) (fd int, err error) {
 			unix.Close(fd)
 		}
 	}()
-	if err := setOptions(fd, cfg, c.is4); err != nil {
+	if err := setOptions(fd, cfg, is4); err != nil {
 		return -1, err
 	}
-	c.offloads.choose(fd, cfg.Off)
+	if err := prepare(fd); err != nil {
+		return -1, err
+	}
 	var name sockaddr
 	n, ok := name.put(addr, new(zoneIndexes))
 	if !ok {
 		return -1, unix.EADDRNOTAVAIL
 	}
-	if err := name.bind(fd, n); err != nil {
-		return -1, err
-	}
-	c.local, err = localAddr(fd)
-	return fd, err
+	return fd, name.bind(fd, n)
 }
 
 func localAddr(fd int) (netip.AddrPort, error) {
@@ -119,7 +133,7 @@ func localAddr(fd int) (netip.AddrPort, error) {
 	return netip.AddrPort{}, err
 }
 
-// LocalAddr returns the address that the socket is bound to, with the port that the kernel chose if it was asked to.
+// LocalAddr returns the address that what is read was sent to, with the port that the kernel chose if it was asked to.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
 // Counters returns the socket's counters, which may be read at any time.
@@ -128,7 +142,7 @@ func (c *Conn) Counters() *Counters { return &c.counters }
 // Close closes the socket. ReadBatch and WriteBatch, those that wait included, return net.ErrClosed. It may be called
 // more than once.
 func (c *Conn) Close() error {
-	if err := c.file.Close(); err != nil {
+	if err := errors.Join(c.in.Close(), c.out.Close()); err != nil {
 		return fmt.Errorf("closing UDP %v: %w", c.local, err)
 	}
 	return nil

@@ -14,8 +14,8 @@ import (
 
 // FD gives tests the socket, which they do not use after Close.
 func FD(c *Conn) int {
-	fd, _ := c.file.Acquire()
-	defer c.file.Release()
+	fd, _ := c.out.Acquire()
+	defer c.out.Release()
 	return fd
 }
 

@@ -27,11 +27,11 @@ func (c *Conn) Probe(d wire.Datagram) error {
 		c.counters.refused(unix.EADDRNOTAVAIL, 1) // the zone names no interface
 		return c.probeError(unix.EADDRNOTAVAIL)
 	}
-	fd, ok := c.file.Acquire()
+	fd, ok := c.out.Acquire()
 	if !ok {
 		return c.probeError(net.ErrClosed)
 	}
-	defer c.file.Release()
+	defer c.out.Release()
 	c.probing.Lock()
 	defer c.probing.Unlock()
 	if err := setFragmentation(fd, c.is4, false); err != nil {

@@ -70,11 +70,11 @@ func (c *Conn) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) {
 	if len(ds) == 0 {
 		return 0, nil
 	}
-	fd, ok := c.file.Acquire()
+	fd, ok := c.in.Acquire()
 	if !ok {
 		return 0, c.readError(net.ErrClosed)
 	}
-	defer c.file.Release()
+	defer c.in.Release()
 	for waited := false; ; {
 		if n := c.collect(ds); n > 0 {
 			return n, nil
@@ -83,7 +83,7 @@ func (c *Conn) ReadBatch(ds []wire.Datagram, wait time.Duration) (int, error) {
 			if waited && wait >= 0 {
 				return 0, nil // a wrong checksum: whoever sends many would have the caller wait again and again
 			}
-			if came, err := c.file.WaitRead(wait); err != nil || !came {
+			if came, err := c.in.WaitRead(wait); err != nil || !came {
 				return 0, c.readError(err)
 			}
 			waited = true

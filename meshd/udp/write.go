@@ -51,11 +51,11 @@ func (w *writer) init(c *Conn) { w.conn, w.sendmmsg = c, sendmmsg }
 // returns the number sent; the error says that the socket itself failed, and is net.ErrClosed after Close. WriteBatch keeps no
 // buffer and does not allocate, but for the first datagram to a zone given by name.
 func (c *Conn) WriteBatch(ds []wire.Datagram) (int, error) {
-	fd, ok := c.file.Acquire()
+	fd, ok := c.out.Acquire()
 	if !ok {
 		return 0, c.writeError(net.ErrClosed)
 	}
-	defer c.file.Release()
+	defer c.out.Release()
 	w := c.lockWriter()
 	defer w.mu.Unlock()
 	w.sent = 0
@@ -174,7 +174,7 @@ func (w *writer) send(fd int) error {
 			next += n
 		case unix.EINTR:
 		case unix.EAGAIN:
-			if err := w.conn.file.WaitWrite(); err != nil {
+			if err := w.conn.out.WaitWrite(); err != nil {
 				return err
 			}
 		case unix.EBADF, unix.ENOTSOCK, unix.EFAULT, unix.ENOSYS:
@@ -217,7 +217,7 @@ func (w *writer) singly(fd, i int) error {
 	for _, d := range w.bursts[i].ds {
 		errno := sendto(fd, d.Buf, &w.names[i], int(w.msgs[i].hdr.Namelen))
 		for ; errno == unix.EAGAIN; errno = sendto(fd, d.Buf, &w.names[i], int(w.msgs[i].hdr.Namelen)) {
-			if err := w.conn.file.WaitWrite(); err != nil {
+			if err := w.conn.out.WaitWrite(); err != nil {
 				return err
 			}
 		}

@@ -73,7 +73,7 @@ func ParseHandshake(b []byte) (HandshakeHeader, []byte, error) {
 
 // Receiver reads the receiver index of datagram b, a sealed message or a Handshake2 or 3, and says which it is. It is
 // all that a demultiplexer needs and checks nothing else: the parser of the message still has to. A Handshake1 names no
-// receiver: ErrType. The other errors are ErrShort and ErrReserved.
+// receiver: ErrType. The other error is ErrShort.
 func Receiver(b []byte) (index uint32, handshake bool, err error) {
 	if len(b) < Handshake2HeaderLen {
 		return 0, false, ErrShort
@@ -83,10 +83,6 @@ func Receiver(b []byte) (index uint32, handshake bool, err error) {
 	handshake = t == TypeHandshake2 || t == TypeHandshake3
 	if !handshake && !t.Sealed() {
 		return 0, false, ErrType
-	}
-	// Reserved (1).
-	if b[3] != 0 {
-		return 0, false, ErrReserved
 	}
 	// Receiver Index (4).
 	return binary.BigEndian.Uint32(b[4:]), handshake, nil

@@ -11,12 +11,15 @@ const (
 	flags       = flagMore | flagOffload
 )
 
+// LaneOffset is where in a sealed message the lane stands: the kernel hands what comes to the socket of its lane by it.
+const LaneOffset = 3
+
 // Header is the header of a sealed message; its 16 bytes are the additional data of the AEAD.
 //
 //	0      type
 //	1      piece index                 (Frame only, else 0)
 //	2      flags: bit 0 = more pieces, bit 1 = offload header (Frame only, else 0)
-//	3      0
+//	3      lane                        (Frame and Probe only, else 0)
 //	4..7   receiver index
 //	8..15  counter
 //
@@ -26,6 +29,7 @@ type Header struct {
 	Piece    uint8  // position of this piece in its frame, from 0
 	More     bool   // this is not the frame's last piece
 	Offload  bool   // the frame's pieces begin with an offload header
+	Lane     uint8  // what it was sent by; below MaxLanes
 	Receiver uint32 // the receiver's name for the keypair
 	Counter  uint64 // position in the keypair's stream of messages: the nonce
 }
@@ -49,7 +53,7 @@ func PutHeader(dst []byte, h Header) {
 	if h.Offload {
 		dst[2] |= flagOffload
 	}
-	dst[3] = 0
+	dst[LaneOffset] = h.Lane
 	binary.BigEndian.PutUint32(dst[4:], h.Receiver)
 	binary.BigEndian.PutUint64(dst[8:], h.Counter)
 }
@@ -66,8 +70,13 @@ func ParseHeader(b []byte) (Header, error) {
 	if !t.Sealed() {
 		return Header{}, ErrType
 	}
-	// Piece (1), Flags (1): only in pieces of frames. Reserved (1).
-	if b[2]&^flags != 0 || b[3] != 0 || t != TypeFrame && (b[1] != 0 || b[2] != 0) {
+	// Piece (1), Flags (1): only in pieces of frames.
+	if b[2]&^flags != 0 || t != TypeFrame && (b[1] != 0 || b[2] != 0) {
+		return Header{}, ErrReserved
+	}
+	// Lane (1): the other types go by the first.
+	lane := b[LaneOffset]
+	if lane >= MaxLanes || lane != 0 && t != TypeFrame && t != TypeProbe {
 		return Header{}, ErrReserved
 	}
 	return Header{
@@ -75,6 +84,7 @@ func ParseHeader(b []byte) (Header, error) {
 		Piece:   b[1],
 		More:    b[2]&flagMore != 0,
 		Offload: b[2]&flagOffload != 0,
+		Lane:    lane,
 		// Receiver (4).
 		Receiver: binary.BigEndian.Uint32(b[4:]),
 		// Counter (8).

@@ -18,6 +18,9 @@ const (
 	MaxPayload  = MaxDatagram - Overhead // plaintext of the largest such sealed message
 )
 
+// MaxLanes is how many lanes a path may have (docs/protocol.md, "Lanes").
+const MaxLanes = 4
+
 // Type is the first byte of a datagram.
 type Type uint8
 
@@ -92,4 +95,5 @@ func (e Endpoint) String() string { return e.Addr.String() }
 type Datagram struct {
 	Buf      []byte
 	Endpoint Endpoint
+	Lane     uint8 // by which it is sent; that of a datagram that came is in its Header
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // offloadNames are what meshd --without takes.
-var offloadNames = []string{config.TAPChecksum, config.TAPTSO, config.TAPUSO, config.UDPGSO, config.UDPGRO}
+var offloadNames = []string{config.TAPChecksum, config.TAPTSO, config.TAPUSO, config.UDPGSO, config.UDPGRO, config.UDPLanes}
 
 // "meshd --without": hosts that differ in what their kernels do for them carry the same bytes. Each row goes in both directions, so
 // that what is off on a is off on the sender once, and on the receiver once.
