@@ -68,7 +68,7 @@ type network struct {
 func newNetwork() *network { return &network{flushed: make(chan []uint64, 16)} }
 
 func (n *network) Handshake(wire.Endpoint, []byte) { n.handshakes++ }
-func (n *network) NewReceiver() Receiver           { return n }
+func (n *network) NewReceiver() Receiver           { return &network{flushed: n.flushed} } // one goroutine's
 
 func (n *network) Sealed(_ time.Time, h wire.Header, _ wire.Datagram) {
 	n.sealed = append(n.sealed, h.Counter)
