@@ -185,15 +185,15 @@ func open(d directory, c Config) (*Store, error) {
 
 // Lease returns the lease of an attachment, and gives it one if it has none. If it has one with another holder, as a container
 // that was restarted has another namespace, the lease gets the new one and is otherwise as before; if it lacks the IPv4 address
-// that is asked for, or has lost it, it gets one. Each change is on disk when Lease returns; if there is none, nothing is
-// written. taken reports whether another attachment is known to hold the IPv6 address or the MAC; it may be nil, is called with
+// that is asked for, or has lost it, it gets one. If r.Former has a lease the attachment takes it over. Each change is on disk when
+// Lease returns; if there is none, nothing is written. taken reports whether another attachment is known to hold the IPv6 address or the MAC; it may be nil, is called with
 // the store locked, and must neither wait nor call the store.
 //
 // After an error the attachment has what it had before. The error wraps ErrNoAddress if this node has no IPv4 address to give
 // now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrFailed if
 // nothing can be leased until restart, or else is the operating system's (syscall.ENOSPC) and a later call may succeed.
 func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	if err := errors.Join(r.Attachment.check(), r.Holder.check(), r.checkMAC(), r.IPv4.check()); err != nil {
+	if err := r.check(s.scope.subnet); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
@@ -217,17 +217,24 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := r.Attachment
-	if b := s.pending[a]; b != nil {
-		return Lease{}, b, false, nil
-	}
-	if err := s.doubt[a]; err != nil {
-		return Lease{}, nil, false, err
+	for _, a := range []Attachment{a, r.Former} {
+		if b := s.pending[a]; b != nil {
+			return Lease{}, b, false, nil
+		}
+		if err := s.doubt[a]; err != nil {
+			return Lease{}, nil, false, err
+		}
 	}
 	l, held := s.held.leases[a]
+	if former, ok := s.held.leases[r.Former]; ok && (r.Former != a || r.changes(l)) {
+		return s.startTakeover(now, r, former, taken)
+	}
 	wants := !r.IPv4.None && (!l.IPv4.IsValid() || l.Lost)
 	switch {
 	case l.IPv4.IsValid() && !l.Lost && r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr:
 		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv4, r.IPv4.Addr)
+	case held && r.IPv6.IsValid() && r.IPv6 != l.IPv6:
+		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv6, r.IPv6)
 	case held && r.MAC != MAC{} && r.MAC != l.MAC:
 		return Lease{}, nil, false, fmt.Errorf("it holds its addresses with MAC %v, not %v; detach it first", l.MAC, r.MAC)
 	case held && !wants && l.Holder == r.Holder:
@@ -240,7 +247,7 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	at := now.UnixNano()
 	var entries []entry
 	if !held {
-		iid, mac, err := s.choose(a, r.MAC, taken)
+		iid, mac, err := s.choose(r, taken)
 		if err != nil {
 			return Lease{}, nil, false, err
 		}
@@ -277,40 +284,6 @@ func (l Lease) part(kind byte) Lease {
 		p.IPv4, p.Bits = l.IPv4, l.Bits
 	}
 	return p
-}
-
-// choose derives identifier and MAC of a with the first counter whose result is free. If a has a MAC, that must be free.
-func (s *Store) choose(a Attachment, own MAC, taken func(netip.Addr, MAC) bool) (uint64, MAC, error) {
-	if own != (MAC{}) {
-		if other, ok := s.held.macs[own]; ok {
-			return 0, MAC{}, fmt.Errorf("its MAC %v is that of %v, too", own, other)
-		}
-		if own == GatewayMAC(s.scope.network) || s.macs[own] {
-			return 0, MAC{}, fmt.Errorf("its MAC %v is in use", own)
-		}
-	}
-	for counter := range uint32(maxTries) {
-		iid, mac, ok := s.scope.derive(a, counter)
-		if own != (MAC{}) {
-			mac = own
-		}
-		if !ok || s.iids[iid] || s.macs[mac] {
-			continue
-		}
-		if _, ok := s.held.iids[iid]; ok {
-			continue
-		}
-		if _, ok := s.held.macs[mac]; ok {
-			continue
-		}
-		if taken == nil || !taken(join(s.scope.subnet, iid), mac) {
-			return iid, mac, nil
-		}
-	}
-	if own != (MAC{}) {
-		return 0, MAC{}, fmt.Errorf("its MAC %v, or the first %d addresses derived for it, are taken", own, maxTries)
-	}
-	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
 }
 
 // Release ends the lease of a, durably when it returns, and reports whether there was one. After an error the lease stands.
