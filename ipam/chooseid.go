@@ -38,7 +38,7 @@ func (s *Store) choose(r Request, taken func(netip.Addr, MAC) bool) (uint64, MAC
 	case r.IPv6.IsValid():
 		return 0, MAC{}, fmt.Errorf("%v, or its MAC, is that of a container on another host: %w", r.IPv6, registry.ErrTaken)
 	case r.MAC != MAC{}:
-		return 0, MAC{}, fmt.Errorf("its MAC %v, or the first %d addresses derived for it, are taken", r.MAC, maxTries)
+		return 0, MAC{}, fmt.Errorf("its MAC %v is that of a container on another host: %w", r.MAC, registry.ErrTaken)
 	}
 	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
 }
@@ -47,10 +47,10 @@ func (s *Store) choose(r Request, taken func(netip.Addr, MAC) bool) (uint64, MAC
 func (s *Store) checkOwn(r Request, except Attachment) error {
 	if r.MAC != (MAC{}) {
 		if other, ok := s.held.macs[r.MAC]; ok && other != except {
-			return fmt.Errorf("its MAC %v is that of %v, too", r.MAC, other)
+			return fmt.Errorf("its MAC %v is that of %v, too: %w", r.MAC, other, registry.ErrTaken)
 		}
 		if r.MAC == GatewayMAC(s.scope.network) || s.macs[r.MAC] {
-			return fmt.Errorf("its MAC %v is in use", r.MAC)
+			return fmt.Errorf("its MAC %v is the gateway's, or being given to another attachment: %w", r.MAC, registry.ErrTaken)
 		}
 	}
 	if !r.IPv6.IsValid() {

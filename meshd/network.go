@@ -180,8 +180,10 @@ func (o *opened) run(ctx context.Context) error {
 // reconciler returns what frees the leases of containers that have gone without a word.
 func (d *daemon) reconciler(s settings, n *node.Node) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
-		Leases: func() []ipam.Lease { // those made by DHCP end by themselves
-			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool { return l.Holder.Source == node.SourceDHCP })
+		Leases: func() []ipam.Lease { // those made by DHCP end by themselves; LXD's instances have theirs while they are stopped
+			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool {
+				return l.Holder.Source == node.SourceDHCP || l.Holder.Source == string(api.SourceLXD)
+			})
 		},
 		Release: func(_ context.Context, l ipam.Lease) error {
 			_, err := n.Detach(l.Attachment)

@@ -68,6 +68,27 @@ type AttachOptions struct {
 	// IPv4 is "" for an address of meshd's choice, NoIPv4 for none, or the address that is asked for. Attaching again with
 	// another address than the container has is a Conflict.
 	IPv4 string `json:"ipv4,omitempty"`
+	// IPv6 is the address that is asked for, in the network's prefix; none: of meshd's choice.
+	IPv6 netip.Addr `json:"ipv6,omitzero"`
+	// MAC is that of an interface that has one already; none: meshd chooses it, and the caller gives it to the interface.
+	MAC MAC `json:"mac,omitzero"`
+	// Former is the attachment of this host whose addresses and MAC this one takes over, as far as nothing else is asked for, because
+	// it is the same interface by another name; or the attachment itself, to have other addresses or another MAC than it has.
+	// Naming one that is not attached is no error.
+	Former *AttachmentName `json:"former,omitempty"`
+}
+
+// AttachmentName names an attachment in its network.
+type AttachmentName struct {
+	Container string `json:"container"`
+	IfName    string `json:"ifname"`
+}
+
+// UpdateRequest changes what a host said of itself when it became a member. What is nil stays.
+type UpdateRequest struct {
+	Network string  `json:"-"`
+	Bridge  *string `json:"bridge,omitempty"` // as in CreateRequest
+	DHCP    *string `json:"dhcp,omitempty"`   // as in CreateRequest
 }
 
 // DetachRequest says which container interface has gone.
@@ -149,9 +170,9 @@ func (r *AttachRequest) check() error {
 		}
 	}
 	switch r.Source {
-	case SourceCNI, SourceLXC, SourceManual:
+	case SourceCNI, SourceLXC, SourceLXD, SourceManual:
 	default:
-		return fmt.Errorf("source %.20q is not %q, %q or %q", r.Source, SourceCNI, SourceLXC, SourceManual)
+		return fmt.Errorf("source %.20q is not %q, %q, %q or %q", r.Source, SourceCNI, SourceLXC, SourceLXD, SourceManual)
 	}
 	if len(r.NetNS) > maxPath {
 		return fmt.Errorf("netns has %d bytes; no path has more than %d", len(r.NetNS), maxPath)
@@ -159,7 +180,32 @@ func (r *AttachRequest) check() error {
 	if err := r.checkIPv4(); err != nil {
 		return err
 	}
+	if a := r.IPv6; a != (netip.Addr{}) && (!a.Is6() || a.Is4In6() || a.Zone() != "") {
+		return fmt.Errorf("ipv6 %v is not an IPv6 address", a)
+	}
+	if r.MAC[0]&1 != 0 {
+		return fmt.Errorf("mac %v is that of a group", r.MAC)
+	}
+	if f := r.Former; f != nil {
+		if err := checkAttachment("", f.Container, f.IfName); err != nil {
+			return fmt.Errorf("former: %w", err)
+		}
+	}
 	return checkPrintable("netns", r.NetNS)
+}
+
+func (r *UpdateRequest) check() error {
+	if err := token.CheckName(r.Network); err != nil {
+		return err
+	}
+	var bridge, dhcp string
+	if r.Bridge != nil {
+		bridge = *r.Bridge
+	}
+	if r.DHCP != nil {
+		dhcp = *r.DHCP
+	}
+	return checkMember(bridge, dhcp, "", nil)
 }
 
 func (r *DetachRequest) check() error { return checkAttachment(r.Network, r.Container, r.IfName) }

@@ -146,6 +146,7 @@ type Source string
 const (
 	SourceCNI    Source = "cni"
 	SourceLXC    Source = "lxc"
+	SourceLXD    Source = "lxd"    // meshnet-lxd; an attachment lasts as long as the instance, running or not
 	SourceManual Source = "manual" // meshctl attach, or another program
 	SourceDHCP   Source = "dhcp"   // nobody: it asked for addresses itself
 )
