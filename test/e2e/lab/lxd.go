@@ -36,6 +36,55 @@ func (h *Host) StartLXD() *Process {
 	return p
 }
 
+// dhcpInittab makes busybox's init run a DHCP client, as the images of distributions do.
+const dhcpInittab = `::sysinit:/bin/mount -t tmpfs none /run
+::respawn:/usr/sbin/dhcpcd -B -L -c /bin/true -f /dev/null eth0
+`
+
+// LXDImage gives LXD the image "dhcp": the containers' root file system, with an init that runs a DHCP client (IPv4 and IPv6) on eth0. It knows
+// nothing of meshnet.
+func (h *Host) LXDImage() {
+	h.lab.tb.Helper()
+	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/dhcp")
+	h.Write("/run/image/dhcp/etc/inittab", dhcpInittab)
+	h.Output("ln", "-sf", "/bin/busybox", "/run/image/dhcp/sbin/init")
+	h.Output("mkdir", "-p", "/run/image/dhcp/var/lib/dhcpcd")
+	h.Output("cp", "/usr/sbin/dhcpcd", "/run/image/dhcp/usr/sbin/dhcpcd")
+	for line := range strings.Lines(h.Output("ldd", "/usr/sbin/dhcpcd")) {
+		for _, word := range strings.Fields(line) {
+			if strings.HasPrefix(word, "/") { // libraries, and what loads them
+				h.Output("mkdir", "-p", "/run/image/dhcp"+filepath.Dir(word))
+				h.Output("cp", "-L", word, "/run/image/dhcp"+word)
+			}
+		}
+	}
+	h.Output("tar", "-C", "/run/image", "-cf", "/run/dhcp.tar", "metadata.yaml", "--transform", "s,^dhcp,rootfs,", "dhcp")
+	h.Output(h.lxd("lxc", "image", "import", "/run/dhcp.tar", "--alias", "dhcp", "-q")...)
+}
+
+// LaunchLXD makes and starts an instance of the image "dhcp" as a user does.
+func (h *Host) LaunchLXD(name string, args ...string) *Container {
+	h.lab.tb.Helper()
+	h.LXDCommand(append([]string{"launch", "dhcp", name, "-q"}, args...)...)
+	return h.RunningLXD(name, projectOf(args)...)
+}
+
+// projectOf returns the arguments by which lxc is told the project, if there are any among args.
+func projectOf(args []string) []string {
+	for i, arg := range args[:max(len(args)-1, 0)] {
+		if arg == "--project" {
+			return args[i : i+2]
+		}
+	}
+	return nil
+}
+
+// TryLXD runs lxc, LXD's client, on the host, and returns what came of it.
+func (h *Host) TryLXD(args ...string) Result {
+	h.lab.tb.Helper()
+	return h.Try(h.lxd(append([]string{"lxc"}, args...)...)...)
+}
+
 // RestartLXD starts an LXD that does not run, on the data that it has.
 func (h *Host) RestartLXD() *Process {
 	h.lab.tb.Helper()
@@ -73,11 +122,11 @@ func (h *Host) LXD(name, hookArgs string) *Container {
 	return h.RunningLXD(name)
 }
 
-// RunningLXD returns the instance of that name, which runs.
-func (h *Host) RunningLXD(name string) *Container {
+// RunningLXD returns the instance of that name, which runs. project are lxc's arguments for the project.
+func (h *Host) RunningLXD(name string, project ...string) *Container {
 	h.lab.tb.Helper()
 	pid := ""
-	for line := range strings.Lines(h.LXDCommand("info", name)) {
+	for line := range strings.Lines(h.LXDCommand(append([]string{"info", name}, project...)...)) {
 		if _, after, ok := strings.Cut(line, "PID:"); ok {
 			pid = strings.TrimSpace(after)
 		}
@@ -85,5 +134,5 @@ func (h *Host) RunningLXD(name string) *Container {
 	if pid == "" || pid == "0" {
 		h.lab.tb.Fatalf("%s: instance %s does not run", h.Name, name)
 	}
-	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd("lxc", "exec", name, "--")}
+	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd(append(append([]string{"lxc", "exec", name}, project...), "--")...)}
 }

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meshnet/meshd/api"
+	"meshnet/test/e2e/lab"
+)
+
+// lxdHost makes a host's LXD ready for instances of the image "dhcp", and starts meshnet-lxd.
+func lxdHost(t *testing.T, h *lab.Host) (lxd, follower *lab.Process) {
+	t.Helper()
+	lxd = h.StartLXD()
+	h.LXDImage()
+	return lxd, follow(t, h)
+}
+
+// follow starts meshnet-lxd.
+func follow(t *testing.T, h *lab.Host) *lab.Process {
+	t.Helper()
+	p := h.Start("meshnet-lxd", "run")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("meshnet-lxd on %s:\n%s", h.Name, p.Err.String())
+		}
+	})
+	return p
+}
+
+// named waits until the host lists a container of that name, on whichever host, with exactly the addresses that c has, one of each family.
+func named(t *testing.T, h *lab.Host, c *lab.Container, name string) {
+	t.Helper()
+	h.Within(waitLXD, fmt.Sprintf("lists %s with the addresses that it has", name), func() bool {
+		return len(c.Addrs()) == 2 && slices.Equal(leaseNamed(h, name), c.Addrs())
+	}, func() string { return fmt.Sprintf("it has %v\n%s", c.Addrs(), h.Output("meshctl", "leases")) })
+}
+
+// waitLXD is how long it may take until an instance that was started has the addresses that it is to have, on a busy machine.
+const waitLXD = 45 * time.Second
+
+// leaseNamed returns the addresses that a host lists for a container.
+func leaseNamed(h *lab.Host, name string) []netip.Addr {
+	for _, l := range leases(h) {
+		if l.Container == name {
+			slices.SortFunc(l.Addresses, netip.Addr.Compare)
+			return l.Addresses
+		}
+	}
+	return nil
+}
+
+// unlisted waits until no host lists a container.
+func unlisted(t *testing.T, name string, hosts ...*lab.Host) {
+	t.Helper()
+	for _, h := range hosts {
+		h.Until("no longer lists "+name, func() bool { return leaseNamed(h, name) == nil }, func() string { return h.Output("meshctl", "leases") })
+	}
+}
+
+// "meshnet-lxd setup creates the managed network, lxc launch uses it": instances of an image that knows nothing of meshnet get their
+// addresses by DHCP, have their names in the mesh, reach each other, and keep what they have whatever is restarted.
+//
+//	a: web ── LXD's network mesh ══ underlay ══ b: db ── LXD's network mesh
+func TestLXDNetwork(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	a, b := hosts[0], hosts[1]
+	mesh(t, "mesh", hosts...)
+	lxd, follower := lxdHost(t, a)
+	lxdHost(t, b)
+	for _, h := range hosts {
+		if out := h.Output("meshnet-lxd", "setup", "mesh"); !strings.Contains(out, "uses the bridge mesh instead of mesh0") {
+			t.Errorf("setup says %q", out)
+		}
+		if out := h.Output("meshnet-lxd", "setup", "mesh"); strings.Count(out, "already") != 2 {
+			t.Errorf("setup once more says %q, want that all is done already", out)
+		}
+		if out := h.LXDCommand("network", "list", "--format", "csv"); !strings.Contains(out, "mesh,bridge,YES,none,none,meshnet network mesh,0,CREATED") {
+			t.Errorf("lxc network list = %q", out)
+		}
+	}
+	meshed(t, hosts...)
+	web, db := a.LaunchLXD("web", "--network", "mesh"), b.LaunchLXD("db", "--network", "mesh")
+	for _, h := range hosts {
+		named(t, h, web, "web")
+		named(t, h, db, "db")
+	}
+	allReach(t, web, db)
+	had := web.Addrs()
+	attachments, err := a.Client().Attachments(t.Context(), "mesh")
+	if err != nil || len(attachments) != 1 {
+		t.Errorf("attachments = %v, %v, want one", attachments, err)
+	}
+	for _, attachment := range attachments {
+		if attachment.Source != api.SourceLXD || attachment.Container != "web" || attachment.IfName != "eth0" {
+			t.Errorf("attachment = %+v, want that of web/eth0, by LXD", attachment)
+		}
+	}
+
+	lxd.Signal(syscall.SIGKILL)
+	<-lxd.Done()
+	follower.Signal(syscall.SIGKILL)
+	<-follower.Done()
+	a.Meshd().Kill9()
+	a.StartMeshd()
+	meshed(t, hosts...)
+	db.Reaches(web, waitMesh)
+	a.RestartLXD()
+	new := a.LaunchLXD("new", "--network", "mesh") // nobody tells meshd who that is
+	a.Within(waitLXD, "new has addresses", func() bool { return len(new.Addrs()) == 2 }, func() string { return a.Output("meshctl", "leases") })
+	addrs := new.Addrs()
+	follow(t, a)
+	named(t, b, new, "new") // by the very addresses that it has
+	if !slices.Equal(new.Addrs(), addrs) {
+		t.Errorf("addresses of new = %v, were %v before it had a name", new.Addrs(), addrs)
+	}
+	allReach(t, web, db, new)
+
+	a.LXDCommand("stop", "-f", "web", "-q")
+	a.LXDCommand("rename", "web", "www")
+	a.LXDCommand("copy", "www", "copy", "-q")
+	for _, h := range hosts {
+		h.Until("lists www and copy", func() bool {
+			return slices.Equal(leaseNamed(h, "www"), had) && len(leaseNamed(h, "copy")) == 2 && leaseNamed(h, "web") == nil
+		}, func() string { return fmt.Sprintf("web had %v\n%s", had, h.Output("meshctl", "leases")) })
+	}
+	a.LXDCommand("start", "www", "copy", "-q")
+	www, copied := a.RunningLXD("www"), a.RunningLXD("copy")
+	named(t, b, www, "www")
+	named(t, b, copied, "copy")
+	if !slices.Equal(www.Addrs(), had) {
+		t.Errorf("addresses of www = %v, those of web were %v", www.Addrs(), had)
+	}
+	allReach(t, www, copied, db)
+
+	for _, name := range []string{"www", "copy", "new"} {
+		a.LXDCommand("delete", "-f", name, "-q")
+		unlisted(t, name, hosts...)
+	}
+	if r := b.Try("meshnet-lxd", "remove", "mesh"); r.Code != 1 || !strings.Contains(r.Stderr, "is used by instances/db") {
+		t.Errorf("remove of a network that is used: exit %d, %q", r.Code, r.Stderr)
+	}
+	b.LXDCommand("delete", "-f", "db", "-q")
+	for _, h := range hosts {
+		if out := h.Output("meshnet-lxd", "remove", "mesh"); !strings.Contains(out, "uses the bridge mesh0 instead of mesh") {
+			t.Errorf("remove says %q", out)
+		}
+		h.Output("meshnet-lxd", "remove", "mesh") // there is nothing to do
+		if out := h.LXDCommand("network", "list", "--format", "csv"); strings.Contains(out, "mesh,") {
+			t.Errorf("lxc network list after remove = %q", out)
+		}
+	}
+	meshed(t, hosts...)
+	allReach(t, a.LXC(lab.LXC{Name: "c1"}), b.LXC(lab.LXC{Name: "c2"})) // in the bridges that meshd has made again
+	a.Output("meshctl", "ipam", "check")
+}
