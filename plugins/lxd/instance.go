@@ -131,8 +131,8 @@ func containerID(project, instance string) string {
 		}
 	}
 	id = b.String()
-	if api.CheckContainer("_"+id) == nil && api.CheckContainer(id) != nil {
-		id = "_" + id // it began with a character with which none may begin
+	if id != "" && api.CheckContainer(id[:1]) != nil { // none may begin with that
+		id = "_" + id
 	}
 	return shorten(id, api.MaxContainer)
 }
