@@ -26,8 +26,9 @@ type change struct {
 
 // problem is why an interface is not as its owner wants it.
 type problem struct {
-	name api.AttachmentName
-	text string // one sentence, with the way out
+	name  api.AttachmentName
+	text  string // one sentence, with the way out
+	waits bool   // for another host to release the MAC, which it does at once if the instance was moved
 }
 
 // plan returns what has to be changed so that the interfaces in the network's bridge, and no others, are attached, each with its MAC and
@@ -81,7 +82,7 @@ const (
 )
 
 func (p *planner) problem(name api.AttachmentName, format string, args ...any) {
-	p.problems = append(p.problems, problem{name, fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, problem{name: name, text: fmt.Sprintf(format, args...)})
 }
 
 // release ends what is attached under a name.
@@ -177,6 +178,7 @@ func (p *planner) elsewhere(n nic) bool {
 		if l.MAC == n.mac && !l.Local {
 			p.problem(n.key, "its MAC %v is attached on host %s as %s/%s: it was moved from there, or is there twice; it waits until it is released "+
 				"there (if that host is gone for good: meshctl node remove %s)", n.mac, l.Node, l.Container, l.IfName, l.Node)
+			p.problems[len(p.problems)-1].waits = true
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ func TestRetries(t *testing.T) {
 	same.Former = &api.AttachmentName{Container: "web", IfName: "eth0"} // by another pointer
 	ten := nine
 	ten.IPv4 = "10.77.0.10"
-	failed := []problem{{requestName(nine), "it is held by db/eth0"}}
+	failed := []problem{{name: requestName(nine), text: "it is held by db/eth0"}}
 	for _, wait := range []time.Duration{2, 4, 8, 16, 32, 64, 120, 120} {
 		wait *= time.Second
 		if _, waits := r.waits(now, same); waits {

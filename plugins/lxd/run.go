@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	pollInterval   = 15 * time.Second      // between two looks without an event: events get lost, and meshd sends none
-	reconnectAfter = 2 * time.Second       // an LXD or meshd that does not answer is asked again
-	settle         = 50 * time.Millisecond // what happens together is looked at together
-	callTimeout    = 20 * time.Second      // of the calls of meshd in one look
-	formerAge      = 10 * time.Minute      // how long it is remembered which addresses an interface had on another host
+	pollInterval   = 15 * time.Second       // between two looks without an event: events get lost, and meshd sends none
+	reconnectAfter = 2 * time.Second        // an LXD or meshd that does not answer is asked again
+	settle         = 50 * time.Millisecond  // what happens together is looked at together
+	moveInterval   = 250 * time.Millisecond // between two looks at meshd while an instance is being moved here
+	moveTimeout    = time.Minute            // and for how long
+	callTimeout    = 20 * time.Second       // of the calls of meshd in one look
+	formerAge      = 10 * time.Minute       // how long it is remembered which addresses an interface had on another host
 )
 
 // daemon is what meshnet-lxd needs of meshd; *api.Client is one.
@@ -34,8 +36,9 @@ type runner struct {
 	log     *slog.Logger
 	retries retries
 	former  map[api.MAC]formerAddrs
-	said    map[string]bool // problems that have been logged, and last
-	failure string          // that was logged last
+	waiting map[api.AttachmentName]time.Time // for another host to release the MAC, and since when
+	said    map[string]bool                  // problems that have been logged, and last
+	failure string                           // that was logged last
 }
 
 // formerAddrs are the addresses of an interface on another host.
@@ -76,11 +79,15 @@ func (r *runner) session(ctx context.Context, socket string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- listener.Wait() }()
 	defer func() { listener.Disconnect(); <-ended }()
-	for {
-		next, err := r.look(ctx, s)
-		if err != nil {
-			return err
+	var nics []nic
+	for again := true; ; {
+		if again {
+			if nics, err = s.nics(); err != nil {
+				return err
+			}
 		}
+		var next time.Duration
+		next, again = r.look(ctx, nics)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -90,24 +97,27 @@ func (r *runner) session(ctx context.Context, socket string) error {
 		case <-time.After(next):
 		case <-kick:
 			wait(ctx, settle)
+			again = true
 		}
 	}
 }
 
-// look compares once, and returns after what time to look again. An error is one of LXD's; meshd's are logged.
-func (r *runner) look(ctx context.Context, s *server) (time.Duration, error) {
-	nics, err := s.nics()
-	if err != nil {
-		return 0, err
-	}
+// look compares once, and returns after what time to do so again, and whether to ask LXD anew then. That meshd does not answer is logged.
+func (r *runner) look(ctx context.Context, nics []nic) (next time.Duration, again bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := r.reconcile(ctx, time.Now(), nics); err != nil {
 		r.fail(err)
-		return reconnectAfter, nil
+		return reconnectAfter, true
 	}
 	r.fail(nil)
-	return min(pollInterval, r.retries.next(time.Now())), nil
+	now := time.Now()
+	for _, since := range r.waiting {
+		if now.Sub(since) < moveTimeout {
+			return moveInterval, false
+		}
+	}
+	return min(pollInterval, r.retries.next(now)), true
 }
 
 // reconcile makes the attachments of all networks that run what nics says. The error is that meshd does not answer.
@@ -142,8 +152,24 @@ func (r *runner) reconcile(ctx context.Context, now time.Time, nics []nic) error
 			problems = append(problems, failed...)
 		}
 	}
+	r.await(now, problems)
 	r.say(problems)
 	return nil
+}
+
+// await notes who waits for another host.
+func (r *runner) await(now time.Time, problems []problem) {
+	waiting := make(map[api.AttachmentName]time.Time)
+	for _, p := range problems {
+		if !p.waits {
+			continue
+		}
+		waiting[p.name] = now
+		if since, ok := r.waiting[p.name]; ok {
+			waiting[p.name] = since
+		}
+	}
+	r.waiting = waiting
 }
 
 // do makes one change. What could not be had is a problem, and tried again later.
@@ -151,7 +177,7 @@ func (r *runner) do(ctx context.Context, now time.Time, c change) ([]problem, er
 	if c.attach == nil {
 		name := api.AttachmentName{Container: c.detach.Container, IfName: c.detach.IfName}
 		if _, err := r.meshd.Detach(ctx, c.detach); err != nil {
-			return []problem{{name, "releasing its addresses: " + err.Error()}}, err
+			return []problem{{name: name, text: "releasing its addresses: " + err.Error()}}, err
 		}
 		r.log.Info("released", "network", c.detach.Network, "container", name.Container, "ifname", name.IfName)
 		return nil, nil
@@ -163,7 +189,7 @@ func (r *runner) do(ctx context.Context, now time.Time, c change) ([]problem, er
 	a, err := r.attach(ctx, c)
 	var failed []problem
 	if err != nil {
-		failed = []problem{{name, err.Error()}}
+		failed = []problem{{name: name, text: err.Error()}}
 	}
 	r.retries.note(now, *c.attach, failed)
 	if len(a.Addresses) > 0 {

@@ -160,3 +160,118 @@ func TestLXDNetwork(t *testing.T) {
 	allReach(t, a.LXC(lab.LXC{Name: "c1"}), b.LXC(lab.LXC{Name: "c2"})) // in the bridges that meshd has made again
 	a.Output("meshctl", "ipam", "check")
 }
+
+// "ipv4.address and ipv6.address set by the user on the NIC are honoured"; instances of other projects, and those in a bridge that LXD does
+// not manage, are on the mesh alike; one that is moved to another host takes its addresses along.
+//
+//	a: instances ── bridge mesh0 of meshd ══ underlay ══ b: instances ── LXD's network lx
+func TestLXDInstances(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	a, b := hosts[0], hosts[1]
+	mesh(t, "mesh", hosts...)
+	for _, h := range hosts {
+		lxdHost(t, h)
+	}
+	b.Output("meshnet-lxd", "setup", "mesh", "--name", "lx")
+	meshed(t, hosts...)
+	refusesSetup(t, a, b)
+
+	plain := launchInBridge(a, "plain", "mesh0")
+	a.LXDCommand("project", "create", "blue", "-c", "features.images=false", "-c", "features.profiles=false")
+	blue := launchInBridge(a, "web", "mesh0", "--project", "blue")
+	named(t, b, plain, "plain")
+	named(t, b, blue, "blue_web")
+
+	prefix := netip.PrefixFrom(plain.Addr(), 64).Masked().Addr().As16()
+	prefix[15] = 9
+	want6 := netip.AddrFrom16(prefix)
+	asks := func(name string, device ...string) {
+		b.LXDCommand("init", "dhcp", name, "--network", "lx", "-q")
+		b.LXDCommand(append([]string{"config", "device", "set", name, "eth0"}, device...)...)
+		b.LXDCommand("start", name, "-q")
+	}
+	asks("asks", "user.meshnet.ipv4.address=10.77.0.200", "user.meshnet.ipv6.address="+want6.String())
+	chosen := b.RunningLXD("asks")
+	named(t, a, chosen, "asks")
+	if got := chosen.Addrs(); !slices.Equal(got, []netip.Addr{netip.MustParseAddr("10.77.0.200"), want6}) {
+		t.Errorf("addresses of asks = %v, want 10.77.0.200 and %v", got, want6)
+	}
+	asks("filtered", "ipv4.address=10.77.0.201", "security.ipv4_filtering=true") // which also drops its DHCP
+	filtered := b.RunningLXD("filtered")
+	b.Output("nsenter", "--net="+filtered.NetNS, "ip", "addr", "add", "10.77.0.201/16", "dev", "eth0")
+	named(t, a, filtered, "filtered")
+	allReach(t, plain, blue, chosen, filtered)
+
+	b.LXDCommand("config", "device", "set", "asks", "eth0", "user.meshnet.ipv4.address=10.77.0.210") // while it runs
+	a.Until("lists asks with its new address", func() bool {
+		return slices.Equal(leaseNamed(a, "asks"), []netip.Addr{netip.MustParseAddr("10.77.0.210"), want6})
+	}, func() string { return a.Output("meshctl", "leases") })
+	b.LXDCommand("restart", "-f", "asks", "-q")
+	chosen = b.RunningLXD("asks")
+	named(t, a, chosen, "asks")
+	allReach(t, plain, chosen)
+
+	had := plain.Addrs()
+	moved := move(t, a, b, "plain")
+	named(t, a, moved, "plain")
+	if !slices.Equal(moved.Addrs(), had) {
+		t.Errorf("addresses of plain after its move = %v, were %v", moved.Addrs(), had)
+	}
+	allReach(t, moved, blue)
+	a.Output("meshctl", "ipam", "check")
+}
+
+// launchInBridge launches an instance as one does in a bridge that LXD does not manage.
+func launchInBridge(h *lab.Host, name, bridge string, args ...string) *lab.Container {
+	h.LXDCommand(append([]string{"init", "dhcp", name, "-q"}, args...)...)
+	h.LXDCommand(append([]string{"config", "device", "add", name, "eth0", "nic", "nictype=bridged", "parent=" + bridge, "name=eth0", "-q"}, args...)...)
+	h.LXDCommand(append([]string{"start", name, "-q"}, args...)...)
+	return h.RunningLXD(name, args...)
+}
+
+// move takes an instance to another host, as LXD does it between servers that know each other: with its volatile keys, to which its MAC
+// belongs. It runs there before it is deleted here.
+func move(t *testing.T, from, to *lab.Host, name string) *lab.Container {
+	t.Helper()
+	mac := from.LXDCommand("config", "get", name, "volatile.eth0.hwaddr")
+	from.LXDCommand("stop", "-f", name, "-q")
+	to.LXDCommand("init", "dhcp", name, "--network", "lx", "-c", "volatile.eth0.hwaddr="+mac, "-q")
+	to.LXDCommand("start", name, "-q")
+	from.LXDCommand("delete", name, "-q")
+	return to.RunningLXD(name)
+}
+
+// refusesSetup looks for what meshnet-lxd has to refuse: each with a line that says the way out, and nothing changed.
+func refusesSetup(t *testing.T, a, b *lab.Host) {
+	t.Helper()
+	a.LXDCommand("network", "create", "lxdbr0", "ipv4.address=none", "ipv6.address=none")
+	defer a.LXDCommand("network", "delete", "lxdbr0")
+	launchInBridge(a, "user", "mesh0")
+	defer a.LXDCommand("delete", "-f", "user", "-q")
+	before := a.LXDCommand("network", "list", "--format", "csv") + a.Output("meshctl", "network", "list")
+	for _, row := range []struct {
+		host *lab.Host
+		line string
+		code int
+		says string
+	}{
+		{a, "setup nope", 1, `there is no network "nope" on this host, only mesh`},
+		{a, "setup mesh --name lxdbr0", 1, "meshnet-lxd did not make: say another --name"},
+		{a, "setup mesh --name eth0", 1, "an interface eth0, which is not LXD's: say another --name"},
+		{a, "setup mesh --name mesh0", 1, "an interface mesh0, which is not LXD's: say another --name"},
+		{a, "setup mesh", 1, "user/eth0 is in the bridge mesh0, which setup would remove"},
+		{a, "setup mesh --lxd-socket /run/none", 3, "LXD is not reachable: there is no socket /run/none"},
+		{a, "setup mesh --socket /run/none", 3, "meshd is not reachable"},
+		{a, "remove nope", 1, `there is no network "nope"`},
+		{b, "setup mesh --name other", 1, "LXD's network lx already"},
+	} {
+		r := row.host.Try(append([]string{"meshnet-lxd"}, strings.Fields(row.line)...)...)
+		if r.Code != row.code || !strings.Contains(r.Stderr, row.says) || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
+			t.Errorf("meshnet-lxd %s: exit %d, %q, %q; want %d, %q", row.line, r.Code, r.Stdout, r.Stderr, row.code, row.says)
+		}
+	}
+	if after := a.LXDCommand("network", "list", "--format", "csv") + a.Output("meshctl", "network", "list"); after != before {
+		t.Errorf("after what was refused:\n%s\nbefore:\n%s", after, before)
+	}
+}
