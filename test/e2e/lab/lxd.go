@@ -22,7 +22,7 @@ properties: {description: busybox, os: busybox, release: "1"}
 templates: {}
 `
 
-// StartLXD starts the real LXD of Debian, and gives it an image of the containers' root file system.
+// StartLXD starts the real LXD of Debian, and gives it the images "busybox" and "dhcp".
 func (h *Host) StartLXD() *Process {
 	h.lab.tb.Helper()
 	h.Output("mkdir", "-p", lxdDir)
@@ -30,10 +30,22 @@ func (h *Host) StartLXD() *Process {
 	if r := h.TryInput(lxdPreseed, h.lxd("lxd", "init", "--preseed")...); r.Code != 0 {
 		h.lab.tb.Fatalf("%s: lxd init: exit %d: %s", h.Name, r.Code, r.Stderr)
 	}
-	h.Write("/run/image/metadata.yaml", lxdMetadata)
-	h.Output("tar", "-C", "/run/image", "-cf", "/run/image.tar", "metadata.yaml", "-C", "/var/lib/rootfs", "--transform", "s,^root,rootfs,", "root")
-	h.Output(h.lxd("lxc", "image", "import", "/run/image.tar", "--alias", "busybox", "-q")...)
+	h.writeImages()
 	return p
+}
+
+// writeImages gives LXD the image "busybox", which is the containers' root file system, and the image "dhcp", which has in addition an init that
+// runs a DHCP client (IPv4 and IPv6) on eth0. Both know nothing of meshnet.
+func (h *Host) writeImages() {
+	h.lab.tb.Helper()
+	h.Write("/run/image/metadata.yaml", lxdMetadata)
+	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/busybox")
+	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/dhcp")
+	h.addDHCPClient("/run/image/dhcp")
+	for _, name := range []string{"busybox", "dhcp"} {
+		h.Output("tar", "-C", "/run/image", "-cf", "/run/image.tar", "metadata.yaml", "--transform", "s,^"+name+",rootfs,", name)
+		h.Output(h.lxd("lxc", "image", "import", "/run/image.tar", "--alias", name, "-q")...)
+	}
 }
 
 // dhcpInittab makes busybox's init run a DHCP client, as the images of distributions do.
@@ -41,25 +53,21 @@ const dhcpInittab = `::sysinit:/bin/mount -t tmpfs none /run
 ::respawn:/usr/sbin/dhcpcd -B -L -c /bin/true -f /dev/null eth0
 `
 
-// LXDImage gives LXD the image "dhcp": the containers' root file system, with an init that runs a DHCP client (IPv4 and IPv6) on eth0. It knows
-// nothing of meshnet.
-func (h *Host) LXDImage() {
+// addDHCPClient puts the client, and the libraries that it needs, into a root file system.
+func (h *Host) addDHCPClient(dir string) {
 	h.lab.tb.Helper()
-	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/dhcp")
-	h.Write("/run/image/dhcp/etc/inittab", dhcpInittab)
-	h.Output("ln", "-sf", "/bin/busybox", "/run/image/dhcp/sbin/init")
-	h.Output("mkdir", "-p", "/run/image/dhcp/var/lib/dhcpcd")
-	h.Output("cp", "/usr/sbin/dhcpcd", "/run/image/dhcp/usr/sbin/dhcpcd")
+	h.Write(dir+"/etc/inittab", dhcpInittab)
+	h.Output("ln", "-sf", "/bin/busybox", dir+"/sbin/init")
+	h.Output("mkdir", "-p", dir+"/var/lib/dhcpcd")
+	h.Output("cp", "/usr/sbin/dhcpcd", dir+"/usr/sbin/dhcpcd")
 	for line := range strings.Lines(h.Output("ldd", "/usr/sbin/dhcpcd")) {
 		for _, word := range strings.Fields(line) {
 			if strings.HasPrefix(word, "/") { // libraries, and what loads them
-				h.Output("mkdir", "-p", "/run/image/dhcp"+filepath.Dir(word))
-				h.Output("cp", "-L", word, "/run/image/dhcp"+word)
+				h.Output("mkdir", "-p", dir+filepath.Dir(word))
+				h.Output("cp", "-L", word, dir+word)
 			}
 		}
 	}
-	h.Output("tar", "-C", "/run/image", "-cf", "/run/dhcp.tar", "metadata.yaml", "--transform", "s,^dhcp,rootfs,", "dhcp")
-	h.Output(h.lxd("lxc", "image", "import", "/run/dhcp.tar", "--alias", "dhcp", "-q")...)
 }
 
 // LaunchLXD makes and starts an instance of the image "dhcp" as a user does.
