@@ -24,7 +24,7 @@ func (s *Store) add(entries ...entry) *batch {
 	b.body = append(b.body, body...)
 	for i := range entries {
 		e := &entries[i]
-		if e.kind > entryAddress {
+		if !ofLease(e.kind) {
 			s.changing = b
 			continue
 		}
@@ -72,7 +72,7 @@ func (s *Store) settle(b *batch) {
 	for i := range b.entries {
 		e := &b.entries[i]
 		s.forget(b, e)
-		if b.doubt && e.kind <= entryAddress {
+		if b.doubt && ofLease(e.kind) {
 			s.doubt[e.lease.Attachment] = b.err
 		}
 		if b.err != nil {
@@ -86,7 +86,7 @@ func (s *Store) settle(b *batch) {
 
 // forget ends what e, which is in b, kept others from. s.mu is held.
 func (s *Store) forget(b *batch, e *entry) {
-	if e.kind > entryAddress {
+	if !ofLease(e.kind) {
 		if s.changing == b {
 			s.changing = nil
 		}

@@ -56,7 +56,7 @@ func (j *journal) rewrite(t *table) error {
 }
 
 // snapshot returns a journal with what t holds: first what the node owns, then the idle addresses, longest idle first, then the
-// leases, oldest first.
+// leases, oldest first, and last what their holders say beside.
 func snapshot(head header, t *table) []byte {
 	leases := make([]entry, 0, len(t.leases))
 	for _, l := range t.leases {
@@ -68,9 +68,15 @@ func snapshot(head header, t *table) []byte {
 		}
 		return a.lease.compare(b.lease.Attachment)
 	})
+	var labels []entry
+	for _, e := range leases {
+		if h := e.lease.Holder; h != h.bare() {
+			labels = append(labels, entry{kind: entryLabels, lease: e.lease.part(entryLabels), at: e.at})
+		}
+	}
 	b := make([]byte, headerLen)
 	var body []byte
-	for _, entries := range [][]entry{t.v4.entries(), leases, {{kind: entrySerial, iid: t.serial, at: t.latest}}} {
+	for _, entries := range [][]entry{t.v4.entries(), leases, labels, {{kind: entrySerial, iid: t.serial, at: t.latest}}} {
 		for i := range entries {
 			e := &entries[i]
 			if len(body)+maxEntry+len(e.text) > maxBody {

@@ -85,7 +85,8 @@ func (c *schedule) change(n int) {
 	var calls []call
 	for range n {
 		a := Attachment{fmt.Sprint("c", c.rng.IntN(12)), "eth0"}
-		holder := Holder{"cni", fmt.Sprint("/run/netns/", c.rng.IntN(4))}
+		holder := Holder{Source: "cni", NetNS: fmt.Sprint("/run/netns/", c.rng.IntN(4)),
+			Config: []string{"", "podnet"}[c.rng.IntN(2)], Aliases: []string{"", "", "www api"}[c.rng.IntN(3)]}
 		release := c.rng.IntN(5) < 2
 		var b *batch
 		var own bool

@@ -28,6 +28,7 @@ const (
 	entryFenced    = 13 // nothing: epoch, blocks and single addresses are no longer this node's; leases in them are lost
 	entryIdle      = 14 // prefix, names: a released address and who had it last; only in snapshots
 	entrySerial    = 15 // number 8: of entries written before the end of the snapshot; the last one in it
+	entryLabels    = 16 // names, then config and aliases as names are: what its lease's holder says beside source and namespace
 )
 
 const (
@@ -52,8 +53,11 @@ func hasPrefix(kind byte) bool {
 	return kind >= entryGained && kind <= entryUncarved || kind == entryIdle
 }
 func hasText(kind byte) bool   { return kind == entryTerms || kind == entryContact }
-func hasNames(kind byte) bool  { return kind <= entryAddress || kind == entryIdle }
+func hasNames(kind byte) bool  { return ofLease(kind) || kind == entryIdle }
 func hasHolder(kind byte) bool { return kind == entryLease || kind == entryHolder }
+
+// ofLease says whether an entry is about the lease of an attachment, and not about what this node owns.
+func ofLease(kind byte) bool { return kind <= entryAddress || kind == entryLabels }
 
 func appendEntry(dst []byte, e *entry) []byte {
 	dst = append(dst, e.kind)
@@ -76,6 +80,9 @@ func appendEntry(dst []byte, e *entry) []byte {
 	}
 	if hasNames(e.kind) {
 		dst = appendFields(dst, []byte(e.lease.Container), []byte(e.lease.IfName))
+	}
+	if e.kind == entryLabels {
+		dst = appendFields(dst, []byte(e.lease.Holder.Config), []byte(e.lease.Holder.Aliases))
 	}
 	if hasHolder(e.kind) {
 		dst = appendFields(dst, []byte(e.lease.Holder.Source), []byte(e.lease.Holder.NetNS))
@@ -130,7 +137,7 @@ func parseEntry(b []byte) (e entry, rest []byte, err error) {
 	r := &reader{b: b}
 	e.kind = r.take(1)[0]
 	e.at = int64(r.uint64())
-	if r.err == nil && (e.kind < entryLease || e.kind > entrySerial) {
+	if r.err == nil && (e.kind < entryLease || e.kind > entryLabels) {
 		return entry{}, nil, fmt.Errorf("an entry is of kind %d, which this meshd does not know", e.kind)
 	}
 	if e.kind == entryLease || e.kind == entrySerial {
@@ -152,6 +159,10 @@ func parseEntry(b []byte) (e entry, rest []byte, err error) {
 	if hasNames(e.kind) {
 		e.lease.Container, e.lease.IfName = r.string(), r.string()
 		r.check(e.lease.Attachment.check())
+	}
+	if e.kind == entryLabels {
+		e.lease.Holder.Config, e.lease.Holder.Aliases = r.string(), r.string()
+		r.check(e.lease.Holder.check())
 	}
 	if hasHolder(e.kind) {
 		e.lease.Holder.Source, e.lease.Holder.NetNS = r.string(), r.string()

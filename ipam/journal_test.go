@@ -18,8 +18,8 @@ var (
 	epoch = time.Unix(1_700_000_000, 0)
 	web   = Attachment{"web", "eth0"}
 	db    = Attachment{"db", "eth0"}
-	cni   = Holder{"cni", "/run/netns/c1"}
-	lxc   = Holder{"lxc", "/proc/4711/ns/net"}
+	cni   = Holder{Source: "cni", NetNS: "/run/netns/c1"}
+	lxc   = Holder{Source: "lxc", NetNS: "/proc/4711/ns/net"}
 )
 
 // "Never silently starts afresh": each kind of damage is refused with the place and the way out, and the file is left alone.
@@ -54,6 +54,9 @@ func TestOpenRefusesDamage(t *testing.T) {
 		{"holder of nothing", testJournal([]entry{leaseEntry("a", 1<<20)}, []entry{holderEntry("b", lxc)}), "b/eth0 has another holder but no lease"},
 		{"holder after release", testJournal([]entry{leaseEntry("a", 1<<20)}, []entry{releaseEntry("a"), holderEntry("a", lxc)}), "no lease"},
 		{"long source", testJournal([]entry{holderEntry("a", Holder{Source: strings.Repeat("s", 17)})}), "source has 17 bytes"},
+		{"long config", testJournal([]entry{leaseEntry("a", 1), labelsEntry("a", strings.Repeat("c", 256), "")}), "configuration has 256 bytes"},
+		{"long aliases", testJournal([]entry{leaseEntry("a", 1), labelsEntry("a", "", strings.Repeat("a", 2049))}), "aliases have 2049 bytes"},
+		{"labels of none", testJournal([]entry{labelsEntry("a", "podnet", "")}), "a/eth0 has labels but no lease"},
 		{"unprintable source", testJournal([]entry{holderEntry("a", Holder{Source: "c\n"})}), `source "c\n" is not printable`},
 		{"long namespace", testJournal([]entry{holderEntry("a", Holder{NetNS: strings.Repeat("n", 4097)})}), "namespace has 4097 bytes"},
 		{"unknown entry", body(99, 0, 0, 0, 0, 0, 0, 0, 0), "kind 99"},
@@ -322,7 +325,7 @@ func TestCompactionOfHolders(t *testing.T) {
 	want := mustLease(t, s, web)
 	largest := 0
 	for i := range 5000 {
-		want.Holder = Holder{"cni", fmt.Sprint("/run/netns/", i)}
+		want.Holder = Holder{Source: "cni", NetNS: fmt.Sprint("/run/netns/", i)}
 		if got, err := s.lease6(epoch.Add(time.Hour), web, want.Holder, nil); err != nil || got != want {
 			t.Fatalf("Lease = %v, %v, want %v", got, err, want)
 		}

@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"net"
 )
 
@@ -12,6 +13,14 @@ type MAC [6]byte
 
 // String returns m as six hex bytes with colons, in lower case.
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
+
+// check says whether a container can be given m; the zero MAC stands for any.
+func (m MAC) check() error {
+	if m[0]&1 != 0 {
+		return fmt.Errorf("MAC address %v is not a unicast address", m)
+	}
+	return nil
+}
 
 // GatewayMAC returns the Ethernet address that every host's bridge carries for the gateway. It is the same on all hosts, so a
 // container that moves keeps its router, and differs between networks, so two of them may meet on one bridge.

@@ -161,6 +161,21 @@ func (m *Manager) Lease(ctx context.Context, r Request, taken func(netip.Addr, M
 	}
 }
 
+// Supply returns nil if this node has an IPv4 address that can be leased now; if it has none, it asks the block store for one,
+// as Lease does. It waits until ctx ends, at most for Timeout.
+func (m *Manager) Supply(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
+	defer cancel()
+	err := m.cfg.Store.canLease(m.cfg.Now())
+	if err == nil {
+		return nil
+	}
+	if why := m.run(ctx, m.supply); why != nil {
+		return because(err, why)
+	}
+	return nil
+}
+
 // because adds to err, that there is no address, why the block store gave none.
 func because(err, why error) error {
 	if why == nil {

@@ -33,6 +33,8 @@ const (
 	maxIfName      = 255  // bytes of an interface's name; Linux has 15 (IFNAMSIZ, include/uapi/linux/if.h)
 	maxSource      = 16   // bytes of a holder's source
 	maxNetNS       = 4096 // bytes of a namespace's path (PATH_MAX, include/uapi/linux/limits.h)
+	maxConfig      = 255  // bytes of the name of a runtime's configuration; CNI sets no limit
+	maxAliases     = 2048 // bytes of all aliases
 )
 
 const (

@@ -26,6 +26,11 @@ func holderEntry(container string, h Holder) entry {
 	return entry{kind: entryHolder, lease: Lease{Attachment: Attachment{container, "eth0"}, Holder: h}, at: 1_700_000_000e9}
 }
 
+func labelsEntry(container, config, aliases string) entry {
+	l := Lease{Attachment: Attachment{container, "eth0"}, Holder: Holder{Config: config, Aliases: aliases}}
+	return entry{kind: entryLabels, lease: l, at: 1_700_000_000e9}
+}
+
 func releaseEntry(container string) entry {
 	return entry{kind: entryRelease, lease: Lease{Attachment: Attachment{container, "eth0"}}, at: 1_700_000_000e9}
 }
@@ -120,7 +125,7 @@ func TestEntryBytes(t *testing.T) {
 func largestEntry() entry {
 	e := leaseEntry(strings.Repeat("c", 1024), 1<<40)
 	e.lease.IfName = strings.Repeat("i", 255)
-	e.lease.Holder = Holder{strings.Repeat("s", 16), strings.Repeat("n", 4096)}
+	e.lease.Holder = Holder{Source: strings.Repeat("s", 16), NetNS: strings.Repeat("n", 4096)}
 	return e
 }
 
@@ -254,7 +259,7 @@ func FuzzReplay(f *testing.F) {
 // FuzzEntry: append undoes parse.
 func FuzzEntry(f *testing.F) {
 	for _, e := range []entry{leaseEntry("web", 1<<40), leaseEntry("", 7), releaseEntry("web"), holderEntry("web", lxc),
-		holderEntry("web", Holder{Source: "manual"}), largestEntry()} {
+		holderEntry("web", Holder{Source: "manual"}), labelsEntry("web", "podnet", "www api"), largestEntry()} {
 		f.Add(appendEntry(nil, &e))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -28,7 +28,7 @@ func (r Request) check(subnet netip.Prefix) error {
 	if r.Former != (Attachment{}) {
 		former = r.Former.check()
 	}
-	return errors.Join(r.Attachment.check(), r.Holder.check(), r.checkMAC(), r.IPv4.check(), r.checkIPv6(subnet), former)
+	return errors.Join(r.Attachment.check(), r.Holder.check(), r.MAC.check(), r.IPv4.check(), r.checkIPv6(subnet), former)
 }
 
 // checkIPv6 says whether the IPv6 address, if one is given, can be an attachment's. Those that are kept for people's own use can.
@@ -43,14 +43,6 @@ func (r Request) checkIPv6(subnet netip.Prefix) error {
 	}
 	if iid := iidOf(r.IPv6); iid <= gatewayIID || iid > maxOwnUse && reserved(iid) {
 		return fmt.Errorf("%v is %w to containers: it is the gateway's or an anycast address", r.IPv6, registry.ErrUnusable)
-	}
-	return nil
-}
-
-// checkMAC says whether the MAC, if one is given, can be that of an interface.
-func (r Request) checkMAC() error {
-	if r.MAC[0]&1 != 0 {
-		return fmt.Errorf("%v is the MAC of a group", r.MAC)
 	}
 	return nil
 }

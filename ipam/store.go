@@ -19,6 +19,9 @@ const maxTries = 16
 // ErrClosed is returned by a Store after Close.
 var ErrClosed = errors.New("closed")
 
+// ErrMACTaken is returned for a MAC address that is asked for and that another attachment has, or whose attachment has another.
+var ErrMACTaken = errors.New("the MAC address cannot be had")
+
 // Attachment is one interface of one container, unique on this node. An empty Container is the host itself.
 type Attachment struct {
 	Container string // at most 1,024 bytes
@@ -48,6 +51,9 @@ func (a Attachment) check() error {
 type Holder struct {
 	Source string // "cni", "lxc" or "manual": at most 16 bytes of printable ASCII; empty if unknown
 	NetNS  string // path of the container's network namespace as the caller named it, at most 4,096 bytes; may be empty
+
+	Config  string // what the runtime calls the network that it has configured (CNI's "name"), at most 255 bytes; may be empty
+	Aliases string // other names of the container, with a space between each two; at most 2,048 bytes
 }
 
 func (h Holder) check() error {
@@ -58,9 +64,16 @@ func (h Holder) check() error {
 		return fmt.Errorf("the holder's source %q is not printable", h.Source)
 	case len(h.NetNS) > maxNetNS:
 		return fmt.Errorf("the path of the holder's namespace has %d bytes, at most %d are allowed", len(h.NetNS), maxNetNS)
+	case len(h.Config) > maxConfig:
+		return fmt.Errorf("the name of the holder's configuration has %d bytes, at most %d are allowed", len(h.Config), maxConfig)
+	case len(h.Aliases) > maxAliases:
+		return fmt.Errorf("the holder's aliases have %d bytes, at most %d are allowed", len(h.Aliases), maxAliases)
 	}
 	return nil
 }
+
+// bare returns h without what an entryLabels has of it.
+func (h Holder) bare() Holder { return Holder{Source: h.Source, NetNS: h.NetNS} }
 
 // Lease is what an attachment holds until it is released. Comparable with ==.
 type Lease struct {
@@ -190,7 +203,7 @@ func open(d directory, c Config) (*Store, error) {
 // the store locked, and must neither wait nor call the store.
 //
 // After an error the attachment has what it had before. The error wraps ErrNoAddress if this node has no IPv4 address to give
-// now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrFailed if
+// now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrMACTaken, ErrFailed if
 // nothing can be leased until restart, or else is the operating system's (syscall.ENOSPC) and a later call may succeed.
 func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
 	if err := r.check(s.scope.subnet); err != nil {
@@ -231,12 +244,12 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	}
 	wants := !r.IPv4.None && (!l.IPv4.IsValid() || l.Lost)
 	switch {
+	case held && r.MAC != (MAC{}) && l.MAC != r.MAC:
+		return Lease{}, nil, false, fmt.Errorf("%w: it has %v and asks for %v; detach it first", ErrMACTaken, l.MAC, r.MAC)
 	case l.IPv4.IsValid() && !l.Lost && r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr:
 		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv4, r.IPv4.Addr)
 	case held && r.IPv6.IsValid() && r.IPv6 != l.IPv6:
 		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv6, r.IPv6)
-	case held && r.MAC != MAC{} && r.MAC != l.MAC:
-		return Lease{}, nil, false, fmt.Errorf("it holds its addresses with MAC %v, not %v; detach it first", l.MAC, r.MAC)
 	case held && !wants && l.Holder == r.Holder:
 		return l, nil, false, nil
 	case s.closed:
@@ -255,6 +268,9 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 		entries = append(entries, entry{kind: entryLease, iid: iid, at: at})
 	} else if l.Holder != r.Holder {
 		entries = append(entries, entry{kind: entryHolder, at: at})
+	}
+	if l.Holder != r.Holder && (r.Holder.Config != "" || r.Holder.Aliases != "") {
+		entries = append(entries, entry{kind: entryLabels, at: at})
 	}
 	l.Holder = r.Holder
 	if wants {
@@ -278,8 +294,11 @@ func (l Lease) part(kind byte) Lease {
 	switch kind {
 	case entryLease:
 		p = l
+		p.Holder = l.Holder.bare()
 	case entryHolder:
-		p.Holder = l.Holder
+		p.Holder = l.Holder.bare()
+	case entryLabels:
+		p.Holder.Config, p.Holder.Aliases = l.Holder.Config, l.Holder.Aliases
 	case entryAddress:
 		p.IPv4, p.Bits = l.IPv4, l.Bits
 	}

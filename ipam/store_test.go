@@ -65,7 +65,8 @@ func TestLeaseChangesHolder(t *testing.T) {
 	first := mustLease(t, s, web)
 	other := mustLease(t, s, db)
 	want := first
-	for _, want.Holder = range []Holder{lxc, {"lxc", "/proc/4712/ns/net"}, {"manual", ""}, {}, cni} {
+	for _, want.Holder = range []Holder{lxc, {Source: "lxc", NetNS: "/proc/4712/ns/net"}, {Source: "manual"}, {}, cni,
+		{Source: "cni", Config: "podnet"}, {Source: "cni", Config: "podnet", Aliases: "web db"}, {Source: "cni", Aliases: "web"}, cni} {
 		syncs := d.syncs
 		for range 2 {
 			got, err := s.lease6(epoch.Add(time.Hour), web, want.Holder, func(netip.Addr, MAC) bool { return true })
@@ -190,15 +191,15 @@ func TestHolders(t *testing.T) {
 		ok bool
 	}{
 		{Holder{}, true},
-		{Holder{"manual", ""}, true},
-		{Holder{" ~", "\x00\xff\n"}, true},
-		{Holder{strings.Repeat("s", 16), strings.Repeat("n", 4096)}, true},
-		{Holder{strings.Repeat("s", 17), ""}, false},
-		{Holder{"c\x1f", ""}, false},
-		{Holder{"c\x7f", ""}, false},
-		{Holder{"c\xff", ""}, false},
-		{Holder{"ü", ""}, false},
-		{Holder{"cni", strings.Repeat("n", 4097)}, false},
+		{Holder{Source: "manual", NetNS: ""}, true},
+		{Holder{Source: " ~", NetNS: "\x00\xff\n"}, true},
+		{Holder{Source: strings.Repeat("s", 16), NetNS: strings.Repeat("n", 4096)}, true},
+		{Holder{Source: strings.Repeat("s", 17)}, false},
+		{Holder{Source: "c\x1f"}, false},
+		{Holder{Source: "c\x7f"}, false},
+		{Holder{Source: "c\xff"}, false},
+		{Holder{Source: "ü"}, false},
+		{Holder{Source: "cni", NetNS: strings.Repeat("n", 4097)}, false},
 	}
 	for _, a := range []Attachment{web, db} { // the first with a new lease, the others change it
 		for _, tt := range tests {
@@ -247,7 +248,7 @@ func TestConcurrency(t *testing.T) {
 			own, shared := Attachment{fmt.Sprint("c", g), "eth0"}, Attachment{fmt.Sprint("s", g%3), "eth0"}
 			for i := range 20 {
 				first, err1 := s.lease6(epoch, own, cni, nil)
-				mine := Holder{"cni", fmt.Sprint("/run/netns/", g)}
+				mine := Holder{Source: "cni", NetNS: fmt.Sprint("/run/netns/", g)}
 				l, err2 := s.lease6(epoch, shared, mine, nil)
 				if l.Holder != mine {
 					t.Errorf("Lease(%v, %v) = %v", shared, mine, l)

@@ -48,7 +48,14 @@ func (t *table) apply(e *entry) error {
 		if !held {
 			return fmt.Errorf("%v has another holder but no lease", a)
 		}
-		old.Holder = e.lease.Holder
+		old.Holder = e.lease.Holder // without config and aliases: an entryLabels follows if there are any
+		t.leases[a] = old
+		return nil
+	case entryLabels:
+		if !held {
+			return fmt.Errorf("%v has labels but no lease", a)
+		}
+		old.Holder.Config, old.Holder.Aliases = e.lease.Holder.Config, e.lease.Holder.Aliases
 		t.leases[a] = old
 		return nil
 	case entryAddress:

@@ -43,10 +43,14 @@ func (s *Store) startTakeover(now time.Time, r Request, former Lease, taken func
 	if b, err = s.takeIPv4(now, r, &l); err != nil || b != nil {
 		return Lease{}, b, false, err
 	}
-	b = s.add(
-		entry{kind: entryRelease, at: s.clock.read(now), lease: Lease{Attachment: former.Attachment}},
-		entry{kind: entryLease, at: at, iid: iidOf(l.IPv6), lease: l.part(entryLease)})
-	return l, b, true, nil
+	entries := []entry{
+		{kind: entryRelease, at: s.clock.read(now), lease: Lease{Attachment: former.Attachment}},
+		{kind: entryLease, at: at, iid: iidOf(l.IPv6), lease: l.part(entryLease)},
+	}
+	if l.Holder != l.Holder.bare() {
+		entries = append(entries, entry{kind: entryLabels, at: at, lease: l.part(entryLabels)})
+	}
+	return l, s.add(entries...), true, nil
 }
 
 // takeIPv4 gives l the IPv4 address that r asks for. What it has, and nobody says otherwise, it keeps. s.mu is held.

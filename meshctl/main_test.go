@@ -45,7 +45,7 @@ type daemon struct {
 func network() api.Network {
 	return api.Network{
 		Name: "home", ID: "0102030405060708090a0b0c0d0e0f10", State: api.NetworkUp, NodeID: strings.Repeat("ab", 32),
-		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", TAP: "mt01020304",
+		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", Egress: "nat", TAP: "mt01020304",
 		Offloads: []api.Offload{{Name: "tap-checksum", On: true}, {Name: "tap-tso", On: true}, {Name: "tap-uso", Why: "the kernel is older than Linux 6.2"}},
 		MTU:      1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},
@@ -85,6 +85,10 @@ func (d *daemon) Network(_ context.Context, name string) (api.Network, error) {
 	return network(), nil
 }
 
+func (d *daemon) Ready(_ context.Context, name string) (api.Readiness, error) {
+	return api.Readiness{Network: name, State: api.NetworkUp}, nil
+}
+
 func (d *daemon) Create(_ context.Context, r api.CreateRequest) (api.Created, error) {
 	d.requests = append(d.requests, r)
 	return api.Created{Network: network(), Token: home.String()}, nil
@@ -93,6 +97,15 @@ func (d *daemon) Create(_ context.Context, r api.CreateRequest) (api.Created, er
 func (d *daemon) Join(_ context.Context, r api.JoinRequest) (api.Network, error) {
 	d.requests = append(d.requests, r)
 	return network(), nil
+}
+
+func (d *daemon) Update(_ context.Context, r api.UpdateRequest) (api.Network, error) {
+	d.requests = append(d.requests, r)
+	n := network()
+	if r.Bridge != nil {
+		n.Bridge = *r.Bridge
+	}
+	return n, nil
 }
 
 func (d *daemon) Leave(context.Context, string, bool) error { return nil }

@@ -28,10 +28,10 @@ func networkCommand(c *cli) *cobra.Command {
 ` + footer,
 		Args: checked(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("network needs a command: create, join, list, show, token or leave")
+			return usagef("network needs a command: create, join, list, show, set, token or leave")
 		},
 	}
-	cmd.AddCommand(createCommand(c), joinCommand(c), listCommand(c), showCommand(c), tokenCommand(c), leaveCommand(c))
+	cmd.AddCommand(createCommand(c), joinCommand(c), listCommand(c), showCommand(c), setCommand(c), tokenCommand(c), leaveCommand(c))
 	return cmd
 }
 
@@ -81,7 +81,7 @@ func createCommand(c *cli) *cobra.Command {
 			if cmd.Flags().Changed("psk-file") && pskFile == "" {
 				return usagef("--psk-file: the name of the file is empty")
 			}
-			if err := checkMember(r.Bridge, r.DHCP, r.Endpoints); err != nil {
+			if err := checkMember(r.Bridge, r.DHCP, r.Egress, r.Endpoints); err != nil {
 				return err
 			}
 			if err := v4.set(c, &r); err != nil {
@@ -94,7 +94,7 @@ func createCommand(c *cli) *cobra.Command {
 	cmd.Flags().IntVar(&r.MTU, "mtu", 0, "MTU of the overlay in `bytes`, 1280 to 9216 (default 1500)")
 	cmd.Flags().StringVar(&pskFile, "psk-file", "", "`file` with the network's key; - is standard input")
 	v4.add(cmd, &r)
-	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Endpoints)
+	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Egress, &r.Endpoints)
 	return cmd
 }
 
@@ -129,19 +129,70 @@ func (c *cli) printToken(text string) error {
 	return err
 }
 
+func setCommand(c *cli) *cobra.Command {
+	var bridge, dhcp, egress string
+	cmd := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change bridge, DHCP or egress of a network on this host",
+		Long: `DESCRIPTION
+  Change what this host said when it created or joined the network. Other hosts have their own. The network stops for a
+  moment, as in a restart of meshd. Containers that are in the bridge go along into another one; what names the old bridge
+  in their configuration has to be changed. A bridge that meshd made is removed.
+
+  --bridge '' makes meshd make a bridge of its own, --dhcp '' and --egress '' are the defaults.
+
+` + footer,
+		Example: `  meshctl network set home --bridge br0 --dhcp open
+  meshctl network set home --egress nat`,
+		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkMember(bridge, dhcp, egress, nil); err != nil {
+				return err
+			}
+			r := api.UpdateRequest{Network: args[0]}
+			for name, set := range map[string]**string{"bridge": &r.Bridge, "dhcp": &r.DHCP, "egress": &r.Egress} {
+				if f := cmd.Flags().Lookup(name); f.Changed {
+					text := f.Value.String()
+					*set = &text
+				}
+			}
+			if r == (api.UpdateRequest{Network: args[0]}) {
+				return usagef("say what to change: --bridge, --dhcp or --egress")
+			}
+			n, err := c.client().Update(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s: bridge %s, dhcp %s, egress %s\n", n.Name, n.Bridge, n.DHCP, n.Egress)
+			return nil
+		},
+	}
+	wiringFlags(cmd, &bridge, &dhcp, &egress)
+	return cmd
+}
+
 // memberFlags are the flags about this host as a member.
-func memberFlags(cmd *cobra.Command, bridge, dhcp *string, endpoints *[]string) {
+func memberFlags(cmd *cobra.Command, bridge, dhcp, egress *string, endpoints *[]string) {
+	wiringFlags(cmd, bridge, dhcp, egress)
+	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
+}
+
+// wiringFlags are those of them that can be changed later.
+func wiringFlags(cmd *cobra.Command, bridge, dhcp, egress *string) {
 	cmd.Flags().StringVar(bridge, "bridge", "", "put containers into bridge `ifname`; one that exists is used as it is\n"+
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringVar(dhcp, "dhcp", "", "`whom` to answer DHCP: open, every container; closed, attached ones; off, nobody\n"+
 		"(default open in a bridge that meshd makes, else off)")
-	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
+	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host; none (the default)")
 }
 
 // checkMember says whether the flags of memberFlags are good.
-func checkMember(bridge, dhcp string, endpoints []string) error {
+func checkMember(bridge, dhcp, egress string, endpoints []string) error {
 	if err := token.CheckDHCP(dhcp); err != nil {
 		return usagef("--dhcp: %w", err)
+	}
+	if err := token.CheckEgress(egress); err != nil {
+		return usagef("--egress: %w", err)
 	}
 	if bridge != "" {
 		if err := token.CheckIfName(bridge); err != nil {
@@ -210,7 +261,7 @@ func joinCommand(c *cli) *cobra.Command {
 			if (len(args) == 1) == (file != "") {
 				return usagef("give either TOKEN or --token-file")
 			}
-			if err := checkMember(r.Bridge, r.DHCP, r.Endpoints); err != nil {
+			if err := checkMember(r.Bridge, r.DHCP, r.Egress, r.Endpoints); err != nil {
 				return err
 			}
 			r.Token = optional(args)
@@ -226,7 +277,7 @@ func joinCommand(c *cli) *cobra.Command {
 	cmd.Flags().BoolVar(&r.NoWait, "no-wait", false, "join even if no member answers now; meshd goes on calling them")
 	etcd.add(cmd)
 	cmd.Flags().BoolVar(&r.Force, "force", false, forceUsage)
-	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Endpoints)
+	memberFlags(cmd, &r.Bridge, &r.DHCP, &r.Egress, &r.Endpoints)
 	return cmd
 }
 

@@ -134,6 +134,9 @@ func (c *cli) networkSummary(n api.Network) table {
 	if n.DHCP != "" {
 		t.row("  DHCP", n.DHCP+answered(n.Counters))
 	}
+	if n.Egress != "" {
+		t.row("  egress", n.Egress)
+	}
 	if n.State == api.NetworkUp {
 		t.row("  peers", peerCount(n))
 		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))

@@ -82,7 +82,7 @@ func (c *cli) leaseTable(leases []api.Lease) error {
 	t := newTable(c.stdout)
 	t.row("NETWORK", "CONTAINER", "INTERFACE", "IPV4", "IPV6", "MAC", "HOST", "STATE")
 	for _, l := range leases {
-		t.row(l.Network, l.Container, l.IfName, family(l.Addresses, true), family(l.Addresses, false), l.MAC.String(),
+		t.row(l.Network, l.Container, l.IfName, family(l.Addresses, true), family(l.Addresses, false), mac(l.MAC),
 			hostName(l.Node, l.Local), string(l.State))
 	}
 	return t.flush()
@@ -97,6 +97,14 @@ func family(addresses []netip.Addr, v4 bool) string {
 		}
 	}
 	return dash(strings.Join(texts, " "))
+}
+
+// mac returns an address as text; "-" if it is not known: another CNI plugin's interface has it.
+func mac(m api.MAC) string {
+	if m == (api.MAC{}) {
+		return "-"
+	}
+	return m.String()
 }
 
 // hostName returns a host's name, marked if it is this one.

@@ -12,7 +12,7 @@ var arrows = map[string]struct {
 	may []string
 	why string
 }{
-	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/answer", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
+	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/answer", "meshd/gateway", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
 	"meshnet/meshd/hub":                  {[]string{"meshd/session", "meshd/wire"}, "the hub knows no network, only who takes a slot's datagrams"},
 	"meshnet/meshd/node":                 {[]string{"meshd/hub", "meshd/answer", "meshd/mesh", "meshd/control", "meshd/path", "meshd/session", "meshd/wire", "ipam", "ipam/registry"}, "a node runs on any underlay and TAP, and in memory: it must not know the edges, the API or files"},
 	"meshnet/meshd/config":               {[]string{"meshd/session", "meshd/token", "ipam"}, "files know no running part"},
@@ -20,6 +20,7 @@ var arrows = map[string]struct {
 	"meshnet/meshd/api":                  {[]string{"meshd/token"}, "plugins link the API: it must stay light"},
 	"meshnet/meshd/mesh":                 {[]string{"meshd/session", "meshd/offload", "meshd/wire"}, "the switch seals and opens; it knows neither membership nor edges"},
 	"meshnet/meshd/answer":               {[]string{}, "answers are pure: frame and tables in, frame out"},
+	"meshnet/meshd/gateway":              {[]string{}, "an edge knows interfaces and rules, not what they are for"},
 	"meshnet/meshd/session":              {[]string{"meshd/wire"}, "sessions are pure: bytes and time in, bytes out"},
 	"meshnet/meshd/path":                 {[]string{"meshd/wire"}, "a path is pure: what passed and time in, what to probe out"},
 	"meshnet/meshd/control":              {[]string{"meshd/session", "meshd/wire", "meshd/control/neighbour", "meshd/control/stream"}, "control sends through a function, whatever carries it"},
@@ -35,10 +36,13 @@ var arrows = map[string]struct {
 	"meshnet/ipam/registry":              {[]string{}, "who owns what is decided by pure functions"},
 	"meshnet/ipam/raftstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry, and streams by an interface"},
 	"meshnet/ipam/etcdstore":             {[]string{"ipam", "ipam/registry"}, "an engine knows the registry"},
+	"meshnet/init/kubernetes":            {[]string{}, "a manifest is text"},
 	"meshnet/ipam":                       {[]string{"ipam/registry"}, "addresses know no daemon"},
 	"meshnet/meshctl":                    {[]string{"meshd/api", "meshd/config", "meshd/session", "meshd/token", "plugins/attach"}, "the command line speaks to the daemon through its API only"},
 	"meshnet/plugins/attach":             {[]string{"meshd/api", "meshd/token", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
-	"meshnet/plugins/cni-meshnet":        {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/cni-meshnet":        {[]string{"meshd/api", "plugins/attach", "plugins/internal/cni", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/cni-meshnet-ipam":   {[]string{"meshd/api", "plugins/attach", "plugins/internal/cni", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/internal/cni":       {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "what the CNI plugins share is no more than they may see"},
 	"meshnet/plugins/lxc-hook":           {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "plugins see the API and network devices, nothing of the daemon"},
 	"meshnet/plugins/lxd":                {[]string{"meshd/api", "meshd/token"}, "LXD makes the interfaces: what is left is names and addresses, which the API takes"},
 	"meshnet/plugins/internal/netdev":    {[]string{}, "network devices know no daemon"},
@@ -97,7 +101,7 @@ func TestOnlyOneProgramLinksLXD(t *testing.T) {
 
 // "The plugins start in milliseconds": what they link must not grow by accident.
 func TestPluginsStayLight(t *testing.T) {
-	for _, pkg := range []string{"meshnet/plugins/cni-meshnet", "meshnet/plugins/lxc-hook"} {
+	for _, pkg := range []string{"meshnet/plugins/cni-meshnet", "meshnet/plugins/cni-meshnet-ipam", "meshnet/plugins/lxc-hook"} {
 		out, err := exec.Command("go", "list", "-deps", pkg).Output()
 		if err != nil {
 			t.Fatalf("go list: %v", err)

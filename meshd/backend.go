@@ -1,16 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
-	"time"
 
-	"meshnet/ipam"
 	"meshnet/meshd/api"
 	"meshnet/meshd/node"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // Status implements api.Backend.
@@ -91,6 +90,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		Bridge:      s.Bridge,
 		BridgeOwned: s.BridgeOwned,
 		DHCP:        dhcpOf(s),
+		Egress:      cmp.Or(s.Egress, token.EgressNone),
 		TAP:         tapName(s),
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,
@@ -125,6 +125,29 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 	described.Counters = withTAP(st.Counters, device)
 	described.Warnings = st.Warnings
 	return described, nil
+}
+
+// Ready implements api.Backend.
+func (d *daemon) Ready(ctx context.Context, name string) (api.Readiness, error) {
+	nw, err := d.find(name)
+	if err != nil {
+		return api.Readiness{}, err
+	}
+	described, err := d.describe(ctx, nw)
+	if err != nil {
+		return api.Readiness{}, err
+	}
+	r := api.Readiness{Network: described.Name, State: described.State, Error: described.Error, Peers: described.Peers}
+	_, n, _ := d.snapshot(nw)
+	if n == nil || r.State != api.NetworkUp {
+		return r, nil
+	}
+	if manager, _ := n.IPv4(); manager != nil {
+		if err := manager.Supply(ctx); err != nil {
+			r.NoIPv4 = err.Error()
+		}
+	}
+	return r, nil
 }
 
 // Peers implements api.Backend.
@@ -195,103 +218,6 @@ func (d *daemon) Leases(_ context.Context, name string) ([]api.Lease, error) {
 		}
 	})
 	return leases, err
-}
-
-// Attachments implements api.Backend.
-func (d *daemon) Attachments(_ context.Context, name string) ([]api.Attachment, error) {
-	var attachments []api.Attachment
-	for _, nw := range d.sorted() {
-		s, n, _ := d.snapshot(nw)
-		if n == nil || name != "" && s.Name != name {
-			continue
-		}
-		for _, l := range n.Leases() {
-			attachments = append(attachments, attachment(s, l))
-		}
-	}
-	if name != "" {
-		if _, err := d.find(name); err != nil {
-			return nil, err
-		}
-	}
-	return attachments, nil
-}
-
-// Attach implements api.Backend.
-func (d *daemon) Attach(ctx context.Context, r api.AttachRequest) (api.Attachment, error) {
-	nw, err := d.find(r.Network)
-	if err != nil {
-		return api.Attachment{}, err
-	}
-	s, n, failure := d.snapshot(nw)
-	if n == nil {
-		return api.Attachment{}, notRunning(s.Name, failure)
-	}
-	if r.MTU > s.MTU {
-		return api.Attachment{}, api.Errorf(api.Invalid, "MTU %d is more than the network's %d", r.MTU, s.MTU)
-	}
-	a := ipam.Attachment{Container: r.Container, IfName: r.IfName}
-	if vanished := d.vanished(nw); vanished != nil {
-		vanished.Attached(a)
-	}
-	none, want := r.V4()
-	request := ipam.Request{
-		Attachment: a,
-		Holder:     ipam.Holder{Source: string(r.Source), NetNS: r.NetNS},
-		IPv4:       ipam.V4Request{None: none, Addr: want},
-		IPv6:       r.IPv6,
-		MAC:        ipam.MAC(r.MAC),
-	}
-	if r.Former != nil {
-		request.Former = ipam.Attachment{Container: r.Former.Container, IfName: r.Former.IfName}
-	}
-	lease, err := n.Attach(ctx, request)
-	if err != nil {
-		return api.Attachment{}, ipv4Error(err)
-	}
-	attached := attachment(s, lease)
-	if r.MTU != 0 {
-		attached.MTU = r.MTU
-	}
-	return attached, nil
-}
-
-// Detach implements api.Backend.
-func (d *daemon) Detach(_ context.Context, r api.DetachRequest) (bool, error) {
-	nw, err := d.find(r.Network)
-	if err != nil {
-		return false, err
-	}
-	s, n, failure := d.snapshot(nw)
-	if n == nil {
-		return false, notRunning(s.Name, failure)
-	}
-	return n.Detach(ipam.Attachment{Container: r.Container, IfName: r.IfName})
-}
-
-// attachment tells a plugin all it needs to set up a container's interface.
-func attachment(s settings, l ipam.Lease) api.Attachment {
-	addresses := []netip.Prefix{netip.PrefixFrom(l.IPv6, ipam.Subnet(s.IPv6).Bits())}
-	if p := l.IPv4Prefix(); p.IsValid() && !l.Lost {
-		addresses = append(addresses, p)
-	}
-	var lost netip.Addr
-	if l.Lost {
-		lost = l.IPv4
-	}
-	return api.Attachment{
-		Lost:      lost,
-		Network:   s.Name,
-		Container: l.Container,
-		IfName:    l.IfName,
-		Bridge:    s.Bridge,
-		MTU:       s.MTU,
-		MAC:       api.MAC(l.MAC),
-		Addresses: addresses,
-		Source:    api.Source(l.Holder.Source),
-		NetNS:     l.Holder.NetNS,
-		Created:   l.Created.Truncate(time.Millisecond),
-	}
 }
 
 // each calls visit with every running network, or with the one called name.

@@ -34,7 +34,7 @@ func (d *daemon) Create(ctx context.Context, r api.CreateRequest) (api.Created, 
 	if err := ctx.Err(); err != nil {
 		return api.Created{}, err // the caller has gone while others made their changes
 	}
-	s, err := d.newSettings(r.Name, r.NodeName, r.Bridge, r.DHCP, r.Endpoints)
+	s, err := d.newSettings(r.Name, r.NodeName, r.Bridge, r.DHCP, r.Egress, r.Endpoints)
 	if err != nil {
 		return api.Created{}, err
 	}
@@ -75,7 +75,7 @@ func (d *daemon) Join(ctx context.Context, r api.JoinRequest) (api.Network, erro
 	if nw, ok := d.member(t); ok {
 		return d.describe(ctx, nw)
 	}
-	s, err := d.newSettings(t.Name, r.NodeName, r.Bridge, r.DHCP, r.Endpoints)
+	s, err := d.newSettings(t.Name, r.NodeName, r.Bridge, r.DHCP, r.Egress, r.Endpoints)
 	if err != nil {
 		return api.Network{}, err
 	}
@@ -196,7 +196,7 @@ func (d *daemon) token(ctx context.Context, nw *network, endpoints []string) (st
 }
 
 // newSettings are what create, join and the configuration file have in common.
-func (d *daemon) newSettings(name, nodeName, bridge, dhcp string, endpoints []string) (settings, error) {
+func (d *daemon) newSettings(name, nodeName, bridge, dhcp, egress string, endpoints []string) (settings, error) {
 	identity, err := session.NewIdentity(rand.Reader)
 	if err != nil {
 		return settings{}, err
@@ -207,7 +207,9 @@ func (d *daemon) newSettings(name, nodeName, bridge, dhcp string, endpoints []st
 	if bridge == "" {
 		bridge = d.freeBridge()
 	}
-	return settings{Name: name, NodeName: nodeName, Bridge: bridge, DHCP: dhcp, Advertise: endpoints, Identity: identity}, nil
+	s := settings{Name: name, NodeName: nodeName, Bridge: bridge, DHCP: dhcp, Egress: egress, Advertise: endpoints, Identity: identity}
+	s.BridgeOwned = !tap.BridgeExists(bridge)
+	return s, checkEgress(s)
 }
 
 // checkPools refuses pools that clash with this host's own routes or with those of another network here.

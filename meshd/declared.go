@@ -49,7 +49,7 @@ func (d *daemon) declareOne(want config.Network) error {
 
 // addDeclared makes this host a member for the first time.
 func (d *daemon) addDeclared(want config.Network) error {
-	s, err := d.newSettings(want.Name, "", want.Bridge, want.DHCP, want.Advertise)
+	s, err := d.newSettings(want.Name, "", want.Bridge, want.DHCP, want.Egress, want.Advertise)
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,11 @@ func apply(have settings, want config.Network) (*settings, error) {
 	if want.Bridge != "" && want.Bridge != have.Bridge {
 		next.Bridge, next.BridgeOwned = want.Bridge, !tap.BridgeExists(want.Bridge)
 	}
-	next.Advertise, next.Seeds, next.DHCP = want.Advertise, want.Seeds, want.DHCP
-	if next.Bridge == have.Bridge && next.DHCP == have.DHCP && next.IPAM.URL() == have.IPAM.URL() && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
+	next.Advertise, next.Seeds, next.DHCP, next.Egress = want.Advertise, want.Seeds, want.DHCP, want.Egress
+	if err := checkEgress(next); err != nil {
+		return nil, err
+	}
+	if next.Bridge == have.Bridge && next.DHCP == have.DHCP && next.Egress == have.Egress && next.IPAM.URL() == have.IPAM.URL() && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
 		return nil, nil
 	}
 	return &next, nil

@@ -45,6 +45,7 @@ func (d *daemon) overlays() map[string]bool {
 	for _, nw := range d.sorted() {
 		s, _, _ := d.snapshot(nw)
 		names[tapName(s)] = true
+		names[gatewayOf(s, nil).Device] = true
 		if s.BridgeOwned {
 			names[s.Bridge] = true
 		}

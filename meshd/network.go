@@ -18,6 +18,7 @@ import (
 	"meshnet/meshd/node"
 	"meshnet/meshd/reconcile"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // retryInterval is how long after a failure a network is started again: its bridge may come up later than meshd.
@@ -111,6 +112,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Prefix:         ipam.Subnet(s.IPv6),
 		Pools:          poolPrefixes(s.Pools),
 		DHCP:           dhcpModes[dhcpOf(s)],
+		Router:         s.Egress == token.EgressNAT,
 		Seeds:          s.Seeds,
 		Advertise:      s.Advertise,
 		Known:          d.loadKnown(s.Name),
@@ -137,8 +139,11 @@ func (d *daemon) launch(nw *network, o *opened, err error) {
 	d.note(nw, o, err)
 	d.tasks.Go(func() {
 		defer close(nw.done)
-		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { d.keepGateway(ctx, nw) }) // who waits for done may then remove the gateway
 		d.keepRunning(ctx, nw, o)
+		cancel()
+		wg.Wait()
 	})
 	d.tasks.Go(func() { d.keepWired(ctx, nw) })
 }
@@ -180,9 +185,10 @@ func (o *opened) run(ctx context.Context) error {
 // reconciler returns what frees the leases of containers that have gone without a word.
 func (d *daemon) reconciler(s settings, n *node.Node) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
-		Leases: func() []ipam.Lease { // those made by DHCP end by themselves; LXD's instances have theirs while they are stopped
+		// Those made by DHCP end by themselves, the host's own with its gateway, and LXD's instances have theirs while they are stopped.
+		Leases: func() []ipam.Lease {
 			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool {
-				return l.Holder.Source == node.SourceDHCP || l.Holder.Source == string(api.SourceLXD)
+				return l.Holder.Source == node.SourceDHCP || l.Holder.Source == string(api.SourceLXD) || l.Container == ""
 			})
 		},
 		Release: func(_ context.Context, l ipam.Lease) error {
@@ -315,7 +321,7 @@ func (d *daemon) erase(s settings) error {
 
 // forget removes a network's bridge and files. Its TAP may be another meshd's, if it could not be opened.
 func (d *daemon) forget(s settings) error {
-	if err := errors.Join(removeBridge(s), d.state.Remove(s.Name)); err != nil {
+	if err := errors.Join(removeGateway(s), removeBridge(s), d.state.Remove(s.Name)); err != nil {
 		return fmt.Errorf("removing what belongs to network %s: %w", s.Name, err)
 	}
 	return nil

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"meshnet/meshd/api"
 	"meshnet/meshd/reconcile"
 	"meshnet/meshd/tap"
+	"meshnet/meshd/token"
 )
 
 // Update implements api.Backend. The network stops for a moment, as in a restart of meshd.
@@ -25,12 +27,12 @@ func (d *daemon) Update(ctx context.Context, r api.UpdateRequest) (api.Network, 
 	if err != nil {
 		return api.Network{}, err
 	}
-	if next.Bridge == have.Bridge && next.DHCP == have.DHCP {
+	if next.Bridge == have.Bridge && next.DHCP == have.DHCP && next.Egress == have.Egress {
 		return d.describe(ctx, nw)
 	}
 	if d.declared[r.Network] {
-		return api.Network{}, api.Errorf(api.Conflict, "network %s is in the configuration file, so bridge and dhcp are said there: "+
-			"bridge = %q and dhcp = %q; then restart meshd", r.Network, next.Bridge, next.DHCP)
+		return api.Network{}, api.Errorf(api.Conflict, "network %s is in the configuration file, so bridge, dhcp and egress are said there: "+
+			"bridge = %q, dhcp = %q, egress = %q; then restart meshd", r.Network, next.Bridge, dhcpOf(next), cmp.Or(next.Egress, token.EgressNone))
 	}
 	if err := d.rewire(nw, next); err != nil {
 		return api.Network{}, err
@@ -47,8 +49,11 @@ func (d *daemon) updated(have settings, r api.UpdateRequest) (settings, error) {
 	if r.DHCP != nil {
 		next.DHCP = *r.DHCP
 	}
+	if r.Egress != nil {
+		next.Egress = *r.Egress
+	}
 	if r.Bridge == nil || *r.Bridge == have.Bridge || *r.Bridge == "" && have.BridgeOwned {
-		return next, nil
+		return next, checkEgress(next)
 	}
 	next.Bridge = *r.Bridge
 	if next.Bridge == "" {
@@ -61,7 +66,7 @@ func (d *daemon) updated(have settings, r api.UpdateRequest) (settings, error) {
 	}
 	exists, err := checkBridge(next)
 	next.BridgeOwned = !exists
-	return next, err
+	return next, errors.Join(err, checkEgress(next))
 }
 
 // rewire starts a network with other settings. The containers that are in the bridge it had go along.
@@ -82,6 +87,7 @@ func (d *daemon) rewire(nw *network, next settings) error {
 		next = have
 	} else if have.Bridge != next.Bridge {
 		err = errors.Join(
+			removeGateway(have),
 			tap.MovePorts(have.Bridge, next.Bridge, func(name string) bool { return have.BridgeOwned || ours[name] }),
 			removeBridge(have))
 	}

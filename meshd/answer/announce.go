@@ -7,7 +7,7 @@ import "net/netip"
 func (s *Segment) Announce(dst []byte, addr netip.Addr, holder Holder) []byte {
 	from := holder.MAC
 	if holder.Local {
-		from = s.MAC // as in resolve
+		from = s.source() // as in resolve
 	}
 	if addr.Is4() {
 		a := addr.As4()

@@ -25,7 +25,7 @@ type Segment struct {
 	Prefix netip.Prefix   // of IPv6, a /64
 	Pools  []netip.Prefix // of IPv4
 	DHCP   Mode
-	Router bool         // the gateway forwards, so it is announced as the way to everywhere
+	Router bool         // this host's kernel is the gateway, and forwards: it is announced as the way to everywhere
 	DNS    []netip.Addr // servers, of both families
 	Domain string       // in which containers have their names, and which is searched; "" for none
 }
@@ -40,6 +40,16 @@ func (s *Segment) Gateway6() netip.Addr { return s.Prefix.Masked().Addr().Next()
 func (s *Segment) LinkLocal() netip.Addr {
 	m := s.MAC
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
+}
+
+// source returns the MAC that frames from the TAP have which do not come from an attachment: not the gateway's where that is
+// elsewhere on the bridge.
+func (s *Segment) source() MAC {
+	m := s.MAC
+	if s.Router {
+		m[5] ^= 1
+	}
+	return m
 }
 
 // gateway reports whether addr is the gateway's, if there is one to speak for.

@@ -72,7 +72,10 @@ const (
 // resolve says what becomes of q, which asks who has target, or, as a probe, whether anybody has. from is the source of the frame
 // that answers, and to the MAC that target has.
 func (s *Segment) resolve(t *Tables, q *query, target netip.Addr, probe bool) (from, to MAC, r resolution) {
-	if s.gateway(target) && (q.multicast() || q.dst == s.MAC) {
+	switch {
+	case s.gateway(target) && s.Router:
+		return MAC{}, MAC{}, keep // the kernel hears it itself
+	case s.gateway(target) && (q.multicast() || q.dst == s.MAC):
 		return s.MAC, s.MAC, respond
 	}
 	holder, held := t.Holders[target]
@@ -84,7 +87,7 @@ func (s *Segment) resolve(t *Tables, q *query, target netip.Addr, probe bool) (f
 	case !holder.Local:
 		return holder.MAC, holder.MAC, respond // as if from there, so that the bridge learns where that is
 	case probe:
-		return s.MAC, holder.MAC, respond // the holder may not use it yet. Its own MAC must not come from the TAP
+		return s.source(), holder.MAC, respond // the holder may not use it yet. Its own MAC must not come from the TAP
 	}
 	return MAC{}, MAC{}, keep // the holder hears it itself
 }

@@ -250,7 +250,7 @@ func route(to netip.Prefix, by netip.Addr) *dhcpv4.Route {
 
 // send returns the frame that brings r from server to a client.
 func (c *client4) send(r *dhcpv4.DHCPv4, server netip.Addr, mac MAC, to netip.Addr) []byte {
-	b := appendEthernet(c.dst, mac, c.s.MAC, etherTypeIPv4)
+	b := appendEthernet(c.dst, mac, c.s.source(), etherTypeIPv4)
 	return appendUDP(b, netip.AddrPortFrom(server, port4Server), netip.AddrPortFrom(to, port4Client), r.ToBytes())
 }
 

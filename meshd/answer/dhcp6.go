@@ -242,6 +242,6 @@ func status(code iana.StatusCode, text string) dhcpv6.Option {
 
 // send returns the frame that brings r to the client.
 func (c *client6) send(r *dhcpv6.Message) []byte {
-	b := appendEthernet(c.dst, c.mac, c.s.MAC, etherTypeIPv6)
+	b := appendEthernet(c.dst, c.mac, c.s.source(), etherTypeIPv6)
 	return appendUDP(b, netip.AddrPortFrom(c.s.LinkLocal(), port6Server), netip.AddrPortFrom(c.source, port6Client), r.ToBytes())
 }

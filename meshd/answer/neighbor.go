@@ -27,7 +27,6 @@ const (
 
 // Flags of a neighbour advertisement (RFC 4861, section 4.4).
 const (
-	flagRouter    = 1 << 7
 	flagSolicited = 1 << 6
 	flagOverride  = 1 << 5
 )
@@ -111,11 +110,8 @@ func (s *Segment) neighbor(t *Tables, q *query, p *packet, target netip.Addr, li
 	if probe {
 		flags, ip, mac = 0, allNodes, allNodesMAC // RFC 4861, section 7.2.4
 	}
-	switch {
-	case to != s.MAC:
+	if to != s.MAC { // an anycast address, which is the gateway's, does not override (RFC 4861, section 7.2.7)
 		flags |= flagOverride
-	case s.Router: // an anycast address does not override (RFC 4861, section 7.2.7)
-		flags |= flagRouter
 	}
 	b := appendEthernet(dst, mac, from, etherTypeIPv6)
 	return Result{Outcome: NDAnswered, Reply: appendAdvertisement(b, target, ip, flags, to)}

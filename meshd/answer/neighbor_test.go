@@ -106,10 +106,18 @@ func TestNeighborSolicitations(t *testing.T) {
 			}
 		})
 	}
+	// Where the kernel is the gateway, it answers itself, and its MAC does not come from the TAP.
 	s.Router = true
-	r := want(t, s, solicit(macWeb, web6, gateway6, true), NDAnswered, true)
-	if got := r.Reply[14+40+4]; got != flagSolicited|flagRouter {
-		t.Errorf("flags of a gateway that forwards = %x, want S and R", got)
+	want(t, s, solicit(macWeb, web6, gateway6, true), NDKept, false)
+	want(t, s, arp(broadcast, macWeb, arpRequest, macWeb, web4, gateway4), ARPKept, false)
+	for name, frame := range map[string][]byte{
+		"DAD": solicit(macStray, zero, web6, false), "RS": routerSolicit(macWeb, linkWeb, true),
+		"DHCPv4": frame4(macWeb, discover(macWeb)), "DHCPv6": frame6(macWeb, linkWeb, solicit6(macWeb)),
+	} {
+		r := s.Answer(tables(), frame, false, nil)
+		if len(r.Reply) == 0 || MAC(r.Reply[6:]) == macGateway || r.Reply[6]&1 != 0 {
+			t.Errorf("%s: answer %x, want one that does not come from the gateway", name, r.Reply)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *Segment) advertise(dst []byte, mac MAC, to netip.Addr) []byte {
 	m = append(binary.BigEndian.AppendUint32(m, infiniteLifetime), 0, 0, 0, 0)
 	m = append(m, s.Prefix.Masked().Addr().AsSlice()...)
 	m = s.appendDNS(m)
-	b := appendEthernet(dst, mac, s.MAC, etherTypeIPv6)
+	b := appendEthernet(dst, mac, s.source(), etherTypeIPv6)
 	return appendICMPv6(b, s.LinkLocal(), to, m)
 }
 

@@ -109,6 +109,10 @@ func (f *fake) Detach(_ context.Context, r DetachRequest) (bool, error) {
 	return r.Network == "home", f.note("Detach %+v", r)
 }
 
+func (f *fake) Ready(_ context.Context, name string) (Readiness, error) {
+	return Readiness{Network: name, State: NetworkUp, Peers: PeerCount{Up: 1, Total: 2}}, f.note("Ready %s", name)
+}
+
 func (f *fake) IPAM(_ context.Context, name string) ([]IPAM, error) {
 	return []IPAM{{Network: "home", Engine: "raft"}}, f.note("IPAM %q", name)
 }
@@ -176,7 +180,8 @@ func TestCalls(t *testing.T) {
 	c := NewClient(serve(t, f))
 	defer c.Close()
 	ctx := context.Background()
-	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c", IPv4: "10.77.0.9"}
+	attach := AttachOptions{MTU: 1400, Source: SourceCNI, NetNS: "/run/netns/c", IPv4: "10.77.0.9", MAC: MAC{2, 0, 0, 0, 0, 9},
+		CNINetwork: "podnet", Aliases: []string{"www", "api"}}
 	key := func(network string) AttachRequest {
 		return AttachRequest{Network: network, Container: "c", IfName: "eth0", AttachOptions: attach}
 	}
@@ -191,15 +196,15 @@ func TestCalls(t *testing.T) {
 		{"networks", func() (any, error) { return c.Networks(ctx) }, []Network{Network{Name: "home", IPv6: prefix}.filled()}, ""},
 		{"network", func() (any, error) { return c.Network(ctx, "home") }, Network{Name: "home"}.filled(), "Network home"},
 		{"create", func() (any, error) {
-			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b", DHCP: "open",
+			return c.Create(ctx, CreateRequest{Name: "home", IPv6: netip.MustParsePrefix("fd00::/48"), MTU: 1400, Bridge: "b", DHCP: "open", Egress: "nat",
 				PSK: "12345678", Endpoints: []string{"a:1"}, NodeName: "n",
 				Pools: []Pool{{Prefix: pool, BlockBits: 27, Exclude: []netip.Prefix{part}}}, IPAM: "etcd://e", DeadAfter: Duration(24 * time.Hour), Force: true})
 		}, Created{Network: Network{Name: "home"}.filled(), Token: "t"},
-			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b DHCP:open PSK:12345678 Endpoints:[a:1] NodeName:n " +
+			"Create {Name:home IPv6:fd00::/48 MTU:1400 Bridge:b DHCP:open Egress:nat PSK:12345678 Endpoints:[a:1] NodeName:n " +
 				"Pools:[{Prefix:10.77.0.0/16 BlockBits:27 Gateway:invalid IP Exclude:[10.77.1.0/28]}] IPv4None:false IPAM:etcd://e DeadAfter:24h Force:true}"},
 		{"join", func() (any, error) {
-			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", DHCP: "closed", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
-		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b DHCP:closed Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
+			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", DHCP: "closed", Egress: "none", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
+		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b DHCP:closed Egress:none Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
 		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home", true) }, nil, "Leave home true"},
 		{"update", func() (any, error) {
 			bridge := ""
@@ -219,10 +224,16 @@ func TestCalls(t *testing.T) {
 			return c.Attach(ctx, AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0"})
 		}, attachment, fmt.Sprintf("Attach %+v", AttachRequest{Network: "home", Container: "a%2Fb", IfName: "eth0",
 			AttachOptions: AttachOptions{Source: SourceManual}})},
-		{"detach", func() (any, error) { return c.Detach(ctx, DetachRequest{"home", "c", "eth0"}) }, true,
-			"Detach {Network:home Container:c IfName:eth0}"},
-		{"detach of another", func() (any, error) { return c.Detach(ctx, DetachRequest{"other", "c", "eth0"}) }, false,
-			"Detach {Network:other Container:c IfName:eth0}"},
+		{"detach", func() (any, error) {
+			return c.Detach(ctx, DetachRequest{Network: "home", Container: "c", IfName: "eth0"})
+		}, true,
+			"Detach {Network:home Container:c IfName:eth0 Source:}"},
+		{"detach of another", func() (any, error) {
+			return c.Detach(ctx, DetachRequest{Network: "other", Container: "c", IfName: "eth0", Source: SourceCNI})
+		}, false,
+			"Detach {Network:other Container:c IfName:eth0 Source:cni}"},
+		{"ready", func() (any, error) { return c.Ready(ctx, "home") },
+			Readiness{Network: "home", State: NetworkUp, Peers: PeerCount{Up: 1, Total: 2}}, "Ready home"},
 		{"ipam", func() (any, error) { return c.IPAM(ctx, "home") },
 			[]IPAM{IPAM{Network: "home", Engine: "raft"}.filled()}, `IPAM "home"`},
 		{"ipam of all", func() (any, error) { return c.IPAM(ctx, "") },
@@ -373,6 +384,7 @@ func TestBadRequests(t *testing.T) {
 		{"create: not a prefix", "POST", "/v1/networks", `{"name":"a","ipv6":"x"}`, 400, "bad body"},
 		{"create: MTU", "POST", "/v1/networks", `{"name":"a","mtu":1}`, 400, "MTU 1"},
 		{"create: dhcp", "POST", "/v1/networks", `{"name":"a","dhcp":"on"}`, 400, "dhcp: "},
+		{"create: egress", "POST", "/v1/networks", `{"name":"a","egress":"on"}`, 400, "egress: "},
 		{"create: bridge", "POST", "/v1/networks", `{"name":"a","bridge":"a b"}`, 400, "bridge: interface name"},
 		{"create: endpoint", "POST", "/v1/networks", `{"name":"a","endpoints":["x"]}`, 400, "not HOST:PORT"},
 		{"create: node name", "POST", "/v1/networks", `{"name":"a","node_name":"a b"}`, 400, "node name"},
@@ -391,7 +403,7 @@ func TestBadRequests(t *testing.T) {
 		{"attach: prefix as IPv4", "PUT", attach, `{"ipv4":"10.77.0.1/16"}`, 400, "neither an IPv4 address nor"},
 		{"attach: IPv4 as IPv6", "PUT", attach, `{"ipv6":"10.77.0.1"}`, 400, "not an IPv6 address"},
 		{"attach: IPv6 with a zone", "PUT", attach, `{"ipv6":"fe80::1%eth0"}`, 400, "not an IPv6 address"},
-		{"attach: MAC of a group", "PUT", attach, `{"mac":"01:00:5e:00:00:01"}`, 400, "that of a group"},
+		{"attach: MAC of a group", "PUT", attach, `{"mac":"01:00:5e:00:00:01"}`, 400, "is a group's"},
 		{"attach: MAC", "PUT", attach, `{"mac":"02:00"}`, 400, "not an Ethernet address"},
 		{"attach: former", "PUT", attach, `{"former":{"container":"a/b","ifname":"eth0"}}`, 400, "former: container ID"},
 		{"update: bridge", "PATCH", "/v1/networks/home", `{"bridge":"1234567890123456"}`, 400, "bridge: "},
@@ -399,6 +411,16 @@ func TestBadRequests(t *testing.T) {
 		{"update: name", "PATCH", "/v1/networks/Home", `{}`, 400, "Home"},
 		{"update: body", "PATCH", "/v1/networks/home", `{"network":"x"}`, 400, "unknown field"},
 		{"attach: multicast", "PUT", attach, `{"ipv4":"224.0.0.1"}`, 400, "neither an IPv4 address nor"},
+		{"attach: group MAC", "PUT", attach, `{"mac":"01:00:00:00:00:01"}`, 400, "MAC address 01:00:00:00:00:01 is a group's"},
+		{"attach: no MAC", "PUT", attach, `{"mac":"x"}`, 400, "bad body"},
+		{"attach: alias", "PUT", attach, `{"aliases":["web","a b"]}`, 400, "alias \\\"a b\\\" has the character"},
+		{"attach: empty alias", "PUT", attach, `{"aliases":[""]}`, 400, "has 0 bytes"},
+		{"attach: aliases", "PUT", attach, `{"aliases":["a"` + strings.Repeat(`,"a"`, 32) + `]}`, 400, "33 aliases"},
+		{"attach: CNI network", "PUT", attach, `{"cni_network":"` + strings.Repeat("n", 256) + `"}`, 400, "256 bytes"},
+		{"detach: source", "DELETE", attach + "?source=docker", "", 400, "is not"},
+		{"detach: no source", "DELETE", attach + "?source=", "", 400, "source is empty"},
+		{"detach: parameter", "DELETE", attach + "?force=true", "", 400, `unknown parameter \"force\"`},
+		{"ready of a bad name", "GET", "/v1/networks/-/ready", "", 400, "begins or ends"},
 		{"create: pool", "POST", "/v1/networks", `{"name":"a","pools":[{"prefix":"10.77.0.1/16"}]}`, 400, "did you mean 10.77.0.0/16"},
 		{"create: no pool and one", "POST", "/v1/networks", `{"name":"a","ipv4_none":true,"pools":[{"prefix":"10.77.0.0/16"}]}`, 400, "neither pools nor ipam"},
 		{"create: ipam", "POST", "/v1/networks", `{"name":"a","ipam":"zookeeper://a"}`, 400, "ipam: it is neither"},

@@ -12,13 +12,17 @@ type Backend interface {
 	Networks(ctx context.Context) ([]Network, error)
 	Network(ctx context.Context, name string) (Network, error)
 
+	// Ready says whether containers can be attached to a network. If there is no IPv4 address to lease it gets one as Attach
+	// would, and waits for that until ctx ends or some seconds have passed.
+	Ready(ctx context.Context, name string) (Readiness, error)
+
 	// Create makes a network and its token. Conflict if there is one of this name.
 	Create(ctx context.Context, r CreateRequest) (Created, error)
 	// Join makes this host a member. Unless r.NoWait is set it waits until a member answers; Unavailable, and nothing
 	// changed, if none does. Conflict if another network has the name.
 	Join(ctx context.Context, r JoinRequest) (Network, error)
-	// Update changes bridge or DHCP of a network on this host. Conflict if the bridge belongs to another network, is no bridge, or the
-	// network is declared in the configuration file. Containers that are in the bridge it had are not moved.
+	// Update changes bridge, DHCP or egress of a network on this host. Conflict if the bridge belongs to another network, is no bridge, or the
+	// network is declared in the configuration file. Containers that are in the bridge it had go along.
 	Update(ctx context.Context, r UpdateRequest) (Network, error)
 	// Leave says good-bye and forgets the network with its keys and leases. NotFound if there is none.
 	// Conflict, unless force is set, if the other hosts could not go on without this one.

@@ -118,6 +118,23 @@ func endpointsOf(r *http.Request) ([]string, error) {
 	return endpoints, nil
 }
 
+// sourceOf returns the source in r's query, "" for none, and refuses any other parameter. It is not checked.
+func sourceOf(r *http.Request) (Source, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", Errorf(Invalid, "bad query: %w", err)
+	}
+	for key, values := range query {
+		if key != "source" || len(values) != 1 {
+			return "", Errorf(Invalid, "unknown parameter %.80q, or given %d times", key, len(values))
+		}
+	}
+	if values, ok := query["source"]; ok && values[0] == "" {
+		return "", Errorf(Invalid, "source is empty")
+	}
+	return Source(query.Get("source")), nil
+}
+
 // writeJSON answers with v. A caller that has gone is nobody's concern.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)

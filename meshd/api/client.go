@@ -61,6 +61,14 @@ func (c *Client) Network(ctx context.Context, name string) (Network, error) {
 	return get[Network](ctx, c, http.MethodGet, networkPath(name), nil)
 }
 
+// Ready says whether containers can be attached to a network.
+func (c *Client) Ready(ctx context.Context, name string) (Readiness, error) {
+	if err := token.CheckName(name); err != nil {
+		return Readiness{}, Errorf(Invalid, "%w", err)
+	}
+	return get[Readiness](ctx, c, http.MethodGet, networkPath(name)+"/ready", nil)
+}
+
 // Create makes a network.
 func (c *Client) Create(ctx context.Context, r CreateRequest) (Created, error) {
 	return get[Created](ctx, c, http.MethodPost, "/v1/networks", r)
@@ -136,7 +144,11 @@ func (c *Client) Detach(ctx context.Context, r DetachRequest) (bool, error) {
 	if err := r.check(); err != nil {
 		return false, Errorf(Invalid, "%w", err)
 	}
-	d, err := get[Detached](ctx, c, http.MethodDelete, attachmentPath(r.Network, r.Container, r.IfName), nil)
+	path := attachmentPath(r.Network, r.Container, r.IfName)
+	if r.Source != "" {
+		path += "?" + url.Values{"source": {string(r.Source)}}.Encode()
+	}
+	d, err := get[Detached](ctx, c, http.MethodDelete, path, nil)
 	return d.Detached, err
 }
 

@@ -6,13 +6,15 @@
 //	POST   /v1/networks/join                  JoinRequest              Network        root
 //	GET    /v1/networks/{name}                                         Network
 //	DELETE /v1/networks/{name}                                         Left           root
+//	GET    /v1/networks/{name}/ready                                   Readiness
 //	GET    /v1/networks/{name}/token          ?endpoint=HOST:PORT ...  TokenText      root
 //	GET    /v1/networks/{name}/peers                                   PeerList
 //	GET    /v1/networks/{name}/leases                                  LeaseList
 //	GET    /v1/networks/{name}/attachments                             AttachmentList
 //	PUT    /v1/networks/{name}/attachments/{container}/{ifname}
 //	                                          AttachOptions            Attachment
-//	DELETE /v1/networks/{name}/attachments/{container}/{ifname}        Detached
+//	DELETE /v1/networks/{name}/attachments/{container}/{ifname}
+//	                                          ?source=SOURCE           Detached
 //	GET    /v1/networks/{name}/ipam                                    IPAMList
 //	GET    /v1/networks/{name}/ipam/check                              IPAMCheck
 //	POST   /v1/networks/{name}/ipam/reserve   ReserveRequest           Reservation    root

@@ -36,6 +36,7 @@ func newHandler(backend Backend, log *slog.Logger) *handler {
 		"/v1/networks":               {http.MethodGet: h.networks, http.MethodPost: h.root(h.create)},
 		"/v1/networks/join":          {http.MethodPost: h.root(h.join)},
 		"/v1/networks/{name}":        {http.MethodGet: h.network, http.MethodPatch: h.root(h.update), http.MethodDelete: h.root(h.leave)},
+		"/v1/networks/{name}/ready":  {http.MethodGet: h.ready},
 		"/v1/networks/{name}/token":  {http.MethodGet: h.root(h.token)},
 		"/v1/networks/{name}/peers":  {http.MethodGet: h.peers},
 		"/v1/networks/{name}/leases": {http.MethodGet: h.leases},
@@ -157,6 +158,14 @@ func (h *handler) update(r *http.Request) (any, error) {
 	return n.filled(), err
 }
 
+func (h *handler) ready(r *http.Request) (any, error) {
+	name, err := networkOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return h.backend.Ready(r.Context(), name)
+}
+
 func (h *handler) leave(r *http.Request) (any, error) {
 	name, err := networkOf(r)
 	if err != nil {
@@ -252,6 +261,10 @@ func (h *handler) only(ctx context.Context) (string, error) {
 
 func (h *handler) detach(r *http.Request) (any, error) {
 	req := DetachRequest{Network: r.PathValue("name"), Container: r.PathValue("container"), IfName: r.PathValue("ifname")}
+	var err error
+	if req.Source, err = sourceOf(r); err != nil {
+		return nil, err
+	}
 	if err := req.check(); err != nil {
 		return nil, Errorf(Invalid, "%w", err)
 	}

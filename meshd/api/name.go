@@ -25,6 +25,20 @@ func CheckContainer(id string) error {
 	return nil
 }
 
+// CheckAlias says whether a container can have that name beside its own: 1 to 63 letters, digits, '-' and '_', which is not
+// first nor last if it is '-' (RFC 1123 §2.1 and, for '_', what runtimes allow).
+func CheckAlias(name string) error {
+	if name == "" || len(name) > maxAlias {
+		return fmt.Errorf("alias %.80q has %d bytes; 1 to %d are allowed", name, len(name), maxAlias)
+	}
+	for i := range len(name) {
+		if c := name[i]; !alphanumeric(c) && c != '_' && (c != '-' || i == 0 || i == len(name)-1) {
+			return fmt.Errorf("alias %.80q has the character %q where none such can be", name, c)
+		}
+	}
+	return nil
+}
+
 // checkPrintable says whether s, called what, is free of control characters.
 func checkPrintable(what, s string) error {
 	for i := range len(s) {

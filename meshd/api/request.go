@@ -18,6 +18,8 @@ type CreateRequest struct {
 	Bridge string `json:"bridge,omitempty"`
 	// DHCP says whom this host answers it, as token.CheckDHCP has it; "": everybody in a bridge that meshd makes, nobody in another.
 	DHCP string `json:"dhcp,omitempty"`
+	// Egress says how this host's containers reach what is outside, as token.CheckEgress has it; "": not at all.
+	Egress string `json:"egress,omitempty"`
 	// PSK is the network's key, as in a PSK file: 64 hexadecimal digits, 43 or 44 base64 characters, or a passphrase;
 	// "": a random one. The network ID follows from name and PSK.
 	PSK string `json:"psk,omitempty"`
@@ -43,6 +45,7 @@ type JoinRequest struct {
 	Token     string   `json:"token"`
 	Bridge    string   `json:"bridge,omitempty"`    // as in CreateRequest
 	DHCP      string   `json:"dhcp,omitempty"`      // as in CreateRequest
+	Egress    string   `json:"egress,omitempty"`    // as in CreateRequest
 	Endpoints []string `json:"endpoints,omitempty"` // as in CreateRequest
 	NodeName  string   `json:"node_name,omitempty"` // as in CreateRequest
 	// NoWait joins even if no member answers now. Otherwise the call waits for one, and changes nothing if none does.
@@ -70,12 +73,17 @@ type AttachOptions struct {
 	IPv4 string `json:"ipv4,omitempty"`
 	// IPv6 is the address that is asked for, in the network's prefix; none: of meshd's choice.
 	IPv6 netip.Addr `json:"ipv6,omitzero"`
-	// MAC is that of an interface that has one already; none: meshd chooses it, and the caller gives it to the interface.
+	// MAC is the address of the interface; none: one that follows from the names. One that another container has, and
+	// another one than the container has, is a Conflict; but what asked DHCP by it before it was attached is the same container.
 	MAC MAC `json:"mac,omitzero"`
 	// Former is the attachment of this host whose addresses and MAC this one takes over, as far as nothing else is asked for, because
 	// it is the same interface by another name; or the attachment itself, to have other addresses or another MAC than it has.
 	// Naming one that is not attached is no error.
 	Former *AttachmentName `json:"former,omitempty"`
+	// CNINetwork is the name of the CNI network configuration; only with SourceCNI and SourceCNIIPAM.
+	CNINetwork string `json:"cni_network,omitempty"`
+	// Aliases are other names of the container, as in DNS.
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // AttachmentName names an attachment in its network.
@@ -89,6 +97,7 @@ type UpdateRequest struct {
 	Network string  `json:"-"`
 	Bridge  *string `json:"bridge,omitempty"` // as in CreateRequest
 	DHCP    *string `json:"dhcp,omitempty"`   // as in CreateRequest
+	Egress  *string `json:"egress,omitempty"` // as in CreateRequest
 }
 
 // DetachRequest says which container interface has gone.
@@ -96,6 +105,7 @@ type DetachRequest struct {
 	Network   string // "": whichever holds the attachment
 	Container string
 	IfName    string
+	Source    Source // of the attachment: one of another source stays; "": whichever
 }
 
 // Limits of what a caller writes, in bytes.
@@ -104,6 +114,10 @@ const (
 	MaxToken     = 4096 // of a token
 	MaxPSK       = 2048 // of a passphrase: 512 characters in UTF-8
 	maxPath      = 4096 // PATH_MAX, include/uapi/linux/limits.h
+
+	MaxCNINetwork = 255 // of the name of a CNI network configuration
+	MaxAliases    = 32  // aliases
+	maxAlias      = 63  // of one (RFC 1035 §2.3.4)
 )
 
 func (r *CreateRequest) check() error {
@@ -126,7 +140,7 @@ func (r *CreateRequest) check() error {
 	if err := r.checkIPv4(); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.Egress, r.NodeName, r.Endpoints)
 }
 
 func (r *JoinRequest) check() error {
@@ -139,13 +153,16 @@ func (r *JoinRequest) check() error {
 	if err := checkIPAM(r.IPAM); err != nil {
 		return err
 	}
-	return checkMember(r.Bridge, r.DHCP, r.NodeName, r.Endpoints)
+	return checkMember(r.Bridge, r.DHCP, r.Egress, r.NodeName, r.Endpoints)
 }
 
 // checkMember checks what a host says about itself as a member.
-func checkMember(bridge, dhcp, nodeName string, endpoints []string) error {
+func checkMember(bridge, dhcp, egress, nodeName string, endpoints []string) error {
 	if err := token.CheckDHCP(dhcp); err != nil {
 		return fmt.Errorf("dhcp: %w", err)
+	}
+	if err := token.CheckEgress(egress); err != nil {
+		return fmt.Errorf("egress: %w", err)
 	}
 	if bridge != "" {
 		if err := token.CheckIfName(bridge); err != nil {
@@ -169,10 +186,14 @@ func (r *AttachRequest) check() error {
 			return err
 		}
 	}
-	switch r.Source {
-	case SourceCNI, SourceLXC, SourceLXD, SourceManual:
-	default:
-		return fmt.Errorf("source %.20q is not %q, %q, %q or %q", r.Source, SourceCNI, SourceLXC, SourceLXD, SourceManual)
+	if err := checkSource(r.Source); err != nil {
+		return err
+	}
+	if r.MAC[0]&1 != 0 {
+		return fmt.Errorf("MAC address %v is a group's: its first byte must be even", r.MAC)
+	}
+	if err := r.checkLabels(); err != nil {
+		return err
 	}
 	if len(r.NetNS) > maxPath {
 		return fmt.Errorf("netns has %d bytes; no path has more than %d", len(r.NetNS), maxPath)
@@ -198,17 +219,47 @@ func (r *UpdateRequest) check() error {
 	if err := token.CheckName(r.Network); err != nil {
 		return err
 	}
-	var bridge, dhcp string
-	if r.Bridge != nil {
-		bridge = *r.Bridge
+	var said [3]string
+	for i, s := range []*string{r.Bridge, r.DHCP, r.Egress} {
+		if s != nil {
+			said[i] = *s
+		}
 	}
-	if r.DHCP != nil {
-		dhcp = *r.DHCP
-	}
-	return checkMember(bridge, dhcp, "", nil)
+	return checkMember(said[0], said[1], said[2], "", nil)
 }
 
-func (r *DetachRequest) check() error { return checkAttachment(r.Network, r.Container, r.IfName) }
+func (r *DetachRequest) check() error {
+	if r.Source != "" {
+		if err := checkSource(r.Source); err != nil {
+			return err
+		}
+	}
+	return checkAttachment(r.Network, r.Container, r.IfName)
+}
+
+func checkSource(s Source) error {
+	switch s {
+	case SourceCNI, SourceCNIIPAM, SourceLXC, SourceLXD, SourceManual:
+		return nil
+	}
+	return fmt.Errorf("source %.20q is not %q, %q, %q, %q or %q", s, SourceCNI, SourceCNIIPAM, SourceLXC, SourceLXD, SourceManual)
+}
+
+// checkLabels checks what is only kept for others to read.
+func (o *AttachOptions) checkLabels() error {
+	if n := len(o.CNINetwork); n > MaxCNINetwork {
+		return fmt.Errorf("cni_network has %d bytes; at most %d are allowed", n, MaxCNINetwork)
+	}
+	if n := len(o.Aliases); n > MaxAliases {
+		return fmt.Errorf("there are %d aliases; at most %d are allowed", n, MaxAliases)
+	}
+	for _, alias := range o.Aliases {
+		if err := CheckAlias(alias); err != nil {
+			return err
+		}
+	}
+	return checkPrintable("cni_network", o.CNINetwork)
+}
 
 func checkAttachment(network, container, ifname string) error {
 	if network != "" {

@@ -29,6 +29,7 @@ type Network struct {
 	Bridge      string            `json:"bridge"`             // containers are put into it
 	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
 	DHCP        string            `json:"dhcp"`               // whom this host answers it: "open", "closed" or "off"
+	Egress      string            `json:"egress"`             // how containers of this host reach what is outside: "nat" or "none"
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
 	Offloads    []Offload         `json:"offloads"`           // of the TAP
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
@@ -121,16 +122,20 @@ type Lease struct {
 type Attachment struct {
 	Network   string         `json:"network"`
 	Container string         `json:"container"`
-	IfName    string         `json:"ifname"`           // inside the container
-	Bridge    string         `json:"bridge"`           // where the host's end of the interface belongs
-	MTU       int            `json:"mtu"`              // bytes
-	MAC       MAC            `json:"mac"`              //
-	Addresses []netip.Prefix `json:"addresses"`        // each with the length of its subnet; at most one of each family
-	Routes    []Route        `json:"routes"`           // beside those of the subnets
-	Lost      netip.Addr     `json:"lost,omitzero"`    // IPv4 address that it had and that is this host's no more; attaching anew gives another
-	Source    Source         `json:"source"`           //
-	NetNS     string         `json:"netns,omitempty"`  // as the caller named it
-	Created   time.Time      `json:"created,omitzero"` // when it was first attached
+	IfName    string         `json:"ifname"`          // inside the container
+	Bridge    string         `json:"bridge"`          // where the host's end of the interface belongs
+	MTU       int            `json:"mtu"`             // bytes
+	MAC       MAC            `json:"mac"`             //
+	Addresses []netip.Prefix `json:"addresses"`       // each with the length of its subnet; at most one of each family
+	Routes    []Route        `json:"routes"`          // beside those of the subnets
+	Lost      netip.Addr     `json:"lost,omitzero"`   // IPv4 address that it had and that is this host's no more; attaching anew gives another
+	Source    Source         `json:"source"`          //
+	NetNS     string         `json:"netns,omitempty"` // as the caller named it
+
+	CNINetwork string   `json:"cni_network,omitempty"` // name of the CNI network configuration, if Source is CNI's
+	Aliases    []string `json:"aliases,omitempty"`     // other names of the container
+
+	Created time.Time `json:"created,omitzero"` // when it was first attached
 }
 
 // Route is a route that a container gets.
@@ -144,12 +149,23 @@ type Source string
 
 // The sources.
 const (
-	SourceCNI    Source = "cni"
-	SourceLXC    Source = "lxc"
-	SourceLXD    Source = "lxd"    // meshnet-lxd; an attachment lasts as long as the instance, running or not
-	SourceManual Source = "manual" // meshctl attach, or another program
-	SourceDHCP   Source = "dhcp"   // nobody: it asked for addresses itself
+	SourceCNI     Source = "cni"
+	SourceCNIIPAM Source = "cni-ipam" // the addresses alone: the interface is another CNI plugin's business
+	SourceLXC     Source = "lxc"
+	SourceLXD     Source = "lxd"    // meshnet-lxd; an attachment lasts as long as the instance, running or not
+	SourceManual  Source = "manual" // meshctl attach, or another program
+	SourceHost    Source = "host"   // meshd, for the host itself
+	SourceDHCP    Source = "dhcp"   // nobody: it asked for addresses itself
 )
+
+// Readiness says whether containers can be attached to a network now, and reach those of other hosts.
+type Readiness struct {
+	Network string       `json:"network"`
+	State   NetworkState `json:"state"`
+	Error   string       `json:"error,omitempty"` // why State is not NetworkUp
+	NoIPv4  string       `json:"no_ipv4"`         // why no IPv4 address can be leased now; "": one can, or the network has no IPv4
+	Peers   PeerCount    `json:"peers"`
+}
 
 // NetworkList answers GET /v1/networks.
 type NetworkList struct {

@@ -74,6 +74,7 @@ type Network struct {
 	Advertise []string       // endpoints of this host, beside its interfaces'
 	Bridge    string         // containers are put into it; "": one that meshd makes
 	DHCP      string         // whom it is answered, as token.CheckDHCP has it
+	Egress    string         // how containers get out, as token.CheckEgress has it
 }
 
 // Default returns the configuration of a host without a file. Its name is the system's.

@@ -204,6 +204,7 @@ func TestParseBad(t *testing.T) {
 		{"token with etcd, and raft", network(`token_file = "etcd.token"`, `ipam = "raft"`), "handed out by an etcd"},
 		{"other keys than the token's", network(`token_file = "etcd.token"`, `ipam = "etcd://e/y"`), `begin with "/x/", not "/y/"`},
 		{"bad dhcp", with(`dhcp = "on"`), `dhcp: "on" is not "open"`},
+		{"bad egress", with(`egress = "on"`), `egress: "on" is not "nat"`},
 		{"bad bridge", with(`bridge = "a/b"`), "bridge: interface name"},
 		{"bad advertise", with(`advertise = ["0.0.0.0:1"]`), "advertise: endpoint"},
 		{"same network twice", network(prod...) + "\n" + network(prod...), `network "prod" is there twice`},

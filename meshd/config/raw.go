@@ -39,6 +39,7 @@ type rawNetwork struct {
 	Advertise []string        `toml:"advertise"`
 	Bridge    string          `toml:"bridge"`
 	DHCP      string          `toml:"dhcp"`
+	Egress    string          `toml:"egress"`
 	IPv6      string          `toml:"ipv6"`
 	MTU       int             `toml:"mtu"`
 	IPv4      string          `toml:"ipv4"`
@@ -201,7 +202,10 @@ func (r *rawNetwork) network(secret func(string) ([]byte, error)) (n Network, er
 	if err := token.CheckDHCP(r.DHCP); err != nil {
 		return Network{}, fmt.Errorf("dhcp: %w", err)
 	}
-	n.Advertise, n.Bridge, n.DHCP = r.Advertise, r.Bridge, r.DHCP
+	if err := token.CheckEgress(r.Egress); err != nil {
+		return Network{}, fmt.Errorf("egress: %w", err)
+	}
+	n.Advertise, n.Bridge, n.DHCP, n.Egress = r.Advertise, r.Bridge, r.DHCP, r.Egress
 	return n, nil
 }
 

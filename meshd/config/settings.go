@@ -28,6 +28,7 @@ type Settings struct {
 	Bridge       string           // containers are put into it
 	BridgeOwned  bool             // meshd made the bridge
 	DHCP         string           // whom it is answered, as token.CheckDHCP has it
+	Egress       string           // how containers get out, as token.CheckEgress has it
 	Advertise    []string         // endpoints of this host, beside its interfaces'; "HOST:PORT"
 	Seeds        []string         // endpoints of members to ask for the others; "HOST:PORT"
 	NodeName     string           // this host's, in this network
@@ -58,6 +59,7 @@ type settingsFile struct {
 	Bridge       string         `json:"bridge"`
 	BridgeOwned  bool           `json:"bridge_owned"`
 	DHCP         string         `json:"dhcp,omitempty"`
+	Egress       string         `json:"egress,omitempty"`
 	Advertise    []string       `json:"advertise"`
 	Seeds        []string       `json:"seeds"`
 	NodeName     string         `json:"node_name"`
@@ -112,6 +114,7 @@ func (s *State) save(n Settings) error {
 		Bridge:       n.Bridge,
 		BridgeOwned:  n.BridgeOwned,
 		DHCP:         n.DHCP,
+		Egress:       n.Egress,
 		Advertise:    n.Advertise,
 		Seeds:        n.Seeds,
 		NodeName:     n.NodeName,
@@ -194,7 +197,7 @@ func (f *settingsFile) settings() (Settings, error) {
 	n := Settings{
 		Name: f.Name, MTU: f.MTU, Bridge: f.Bridge, BridgeOwned: f.BridgeOwned, Advertise: f.Advertise, Seeds: f.Seeds,
 		NodeName: f.NodeName, Created: f.Created, Founded: f.Founded, Pending: f.Pending, LastInstance: f.LastInstance, Pools: f.Pools,
-		DeadAfter: f.DeadAfter, DHCP: f.DHCP,
+		DeadAfter: f.DeadAfter, DHCP: f.DHCP, Egress: f.Egress,
 	}
 	var private [32]byte
 	for _, b := range []struct {
@@ -228,6 +231,9 @@ func (n Settings) check() error {
 	}
 	if err := token.CheckDHCP(n.DHCP); err != nil {
 		return fmt.Errorf("dhcp: %w", err)
+	}
+	if err := token.CheckEgress(n.Egress); err != nil {
+		return fmt.Errorf("egress: %w", err)
 	}
 	if err := token.CheckNodeName(n.NodeName); err != nil {
 		return err

@@ -120,6 +120,7 @@ func TestLoadCorrupt(t *testing.T) {
 		{"bad prefix", replace(`fd00:1::/48`, `fd00:1::/148`), "ipv6"},
 		{"bad MTU", replace(`"mtu": 1500`, `"mtu": 15`), "MTU 15"},
 		{"bad dhcp", replace(`"bridge_owned"`, `"dhcp": "on", "bridge_owned"`), `dhcp: "on"`},
+		{"bad egress", replace(`"bridge_owned"`, `"egress": "on", "bridge_owned"`), `egress: "on"`},
 		{"bad bridge", replace(`"bridge": "mesh0"`, `"bridge": ""`), "bridge"},
 		{"bad pool", replace(`"prefix": "192.0.2.0/24"`, `"prefix": "192.0.2.1/24"`), "did you mean 192.0.2.0/24"},
 		{"overlapping pools", replace(`192.0.2.0/24`, `10.77.4.0/24`), "overlap"},

@@ -49,6 +49,7 @@ func newAnswerer(cfg *Config) *answerer {
 	a := &answerer{
 		segment: answer.Segment{
 			MAC: ipam.GatewayMAC(cfg.NetworkID), MTU: cfg.MTU, Prefix: cfg.Prefix, Pools: cfg.Pools, DHCP: cfg.DHCP,
+			Router: cfg.Router,
 		},
 		limit:  answer.NewLimiter(time.Now()),
 		asked:  make(chan asked, askedQueue),
@@ -95,6 +96,17 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 	return r.Reply, true
 }
 
+// TakeDHCP answers what a DHCP client of this host that has the address from sent to the gateway's address, where the kernel took it.
+func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
+	frame, ok := n.answers.segment.Unicast(nil, n.answers.tables.Load(), from, payload)
+	if !ok {
+		return
+	}
+	if reply, _ := n.answers.Answer(time.Now(), frame, false, nil); len(reply) > 0 {
+		n.fabric.Say(n.cfg.TAP, reply)
+	}
+}
+
 // again answers a frame for which a lease was made.
 func (a *answerer) again(q asked) []byte {
 	r := a.segment.Answer(a.tables.Load(), q.frame, q.partial, nil)
@@ -109,6 +121,9 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 	t := &answer.Tables{Holders: make(map[netip.Addr]answer.Holder, 2*len(neighbours)), Leases: make(map[answer.MAC]answer.Lease, len(leases))}
 	owners := n.neighbours.Load().addrs
 	for _, nb := range neighbours {
+		if !known(nb) {
+			continue // it is asked, as on any switch
+		}
 		for _, addr := range nb.Addrs {
 			if owners[addr] == nb.Node { // of two that claim it the one that is believed
 				t.Holders[addr] = answer.Holder{MAC: nb.MAC, Local: nb.Node == n.ID()}
@@ -116,6 +131,9 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 		}
 	}
 	for _, l := range leases {
+		if l.Holder.Source == SourceCNIIPAM {
+			continue
+		}
 		held := answer.Lease{Name: hostName(l), IPv6: l.IPv6, Temporary: temporary(l)}
 		if !l.Lost {
 			held.IPv4 = l.IPv4Prefix()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,9 @@ func (n *Node) readNeighbours(now time.Time) {
 		for _, a := range nb.Addrs {
 			claim(n.ID(), t.addrs, a, nb.Node)
 		}
-		claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
+		if known(nb) {
+			claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
+		}
 	}
 	n.neighbours.Store(t)
 	n.fabric.Neighbours(t.macs)
@@ -69,7 +72,7 @@ func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 		return ipam.Lease{}, errors.Join(fmt.Errorf("telling the members of %v: %w", a, err), released)
 	}
 	if r.Former != (ipam.Attachment{}) && r.Former != a {
-		n.control.Withdraw(r.Former.Container, r.Former.IfName)
+		n.control.Withdraw(n.shown(r.Former), r.Former.IfName)
 	}
 	return lease, nil
 }
@@ -81,7 +84,7 @@ func (n *Node) Detach(a ipam.Attachment) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("releasing the address of %v: %w", a, err)
 	}
-	n.control.Withdraw(a.Container, a.IfName)
+	n.control.Withdraw(n.shown(a), a.IfName)
 	return existed, nil
 }
 
@@ -151,7 +154,7 @@ func (n *Node) Leases() []ipam.Lease { return n.cfg.Leases.Leases() }
 // taken reports whether another member's attachment has the address or the MAC.
 func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 	t := n.neighbours.Load()
-	byAddr, ok := t.addrs[addr]
+	byAddr, ok := t.addrs[addr] // the zero address is nobody's
 	if ok && byAddr != n.ID() {
 		return true
 	}
@@ -159,20 +162,44 @@ func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 	return ok && byMAC != n.ID()
 }
 
-// neighbour returns what the members are told of a lease.
+// SourceCNIIPAM is the source of addresses that another CNI plugin puts on an interface of its own.
+const SourceCNIIPAM = "cni-ipam"
+
+// known reports whether it is known which MAC nb has on the wire.
+func known(nb control.Neighbour) bool { return nb.MAC != [6]byte{} }
+
+// neighbour returns what the members are told of a lease. Which MAC another plugin's interface has nobody says.
 func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
+	mac := l.MAC
+	if l.Holder.Source == SourceCNIIPAM {
+		mac = ipam.MAC{}
+	}
 	addrs := []netip.Addr{l.IPv6}
 	if l.IPv4.IsValid() && !l.Lost {
 		addrs = append(addrs, l.IPv4)
 	}
 	return control.Neighbour{
-		Container: l.Container,
+		Container: n.shown(l.Attachment),
 		IfName:    l.IfName,
-		MAC:       l.MAC,
+		MAC:       mac,
 		Addrs:     addrs,
 		Node:      n.ID(),
 	}
 }
+
+// hostPrefix is in front of a member's name where a container's would be, for its own attachment.
+const hostPrefix = "@"
+
+// shown returns the name under which others see an attachment: that of the host itself, which is no container's, for its own.
+func (n *Node) shown(a ipam.Attachment) string {
+	if a.Container == "" {
+		return hostPrefix + n.cfg.NodeName
+	}
+	return a.Container
+}
+
+// isHost reports whether nb is a member's own attachment.
+func isHost(nb control.Neighbour) bool { return strings.HasPrefix(nb.Container, hostPrefix) }
 
 // ownNeighbours returns what the members are told of all leases.
 func (n *Node) ownNeighbours() []control.Neighbour {

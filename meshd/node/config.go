@@ -27,6 +27,7 @@ type Config struct {
 	Prefix    netip.Prefix     // the overlay's /64
 	Pools     []netip.Prefix   // of IPv4 addresses
 	DHCP      answer.Mode      // whom DHCP is answered
+	Router    bool             // this host's kernel is the gateway
 
 	// Seeds are endpoints ("host:port", the host a name or an address) of members to ask for the others.
 	Seeds []string

@@ -18,8 +18,8 @@ type Status struct {
 	Endpoints   []netip.AddrPort // at which others are told to reach this host
 	PeersUp     int              // with whom there is a session
 	PeersTotal  int              // that have not left
-	Attachments int              // of this member
-	Leases      int              // attachments of all members
+	Attachments int              // of this member, without its own
+	Leases      int              // attachments of all members, without their own
 	RXBytes     uint64           // received in sessions that are up
 	TXBytes     uint64
 	Counters    map[string]uint64
@@ -68,9 +68,17 @@ type Neighbour struct {
 // Status returns how the node is. The error is ErrEnded or that of ctx.
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	st := Status{
-		Attachments: len(n.cfg.Leases.Leases()),
-		Leases:      len(n.control.Neighbours()),
-		Counters:    n.Counters(),
+		Counters: n.Counters(),
+	}
+	for _, l := range n.cfg.Leases.Leases() {
+		if l.Container != "" { // not the host itself
+			st.Attachments++
+		}
+	}
+	for _, nb := range n.control.Neighbours() {
+		if !isHost(nb) {
+			st.Leases++
+		}
 	}
 	for _, p := range n.Peers() {
 		if p.State == PeerLeft {
@@ -101,7 +109,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 func (n *Node) Peers() []Peer {
 	attachments := make(map[session.NodeID]int)
 	for _, nb := range n.control.Neighbours() {
-		attachments[nb.Node]++
+		if !isHost(nb) {
+			attachments[nb.Node]++
+		}
 	}
 	sessions := *n.sessions.Load()
 	var peers []Peer

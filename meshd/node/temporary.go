@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -18,6 +17,9 @@ import (
 // nobody announced.
 const SourceDHCP = "dhcp"
 
+// SourceHost is the source of the lease of the host itself.
+const SourceHost = "host"
+
 const (
 	// maxTemporary bounds the leases of MACs that nobody knows: anybody on the bridge can make up MACs.
 	maxTemporary = 512
@@ -27,8 +29,6 @@ const (
 	temporaryGrace = time.Hour
 	// attendInterval is how often temporary leases are looked at.
 	attendInterval = time.Minute
-	// warnInterval bounds how often what containers do is told to the operator.
-	warnInterval = 10 * time.Second
 )
 
 // temporary reports whether a lease ends when it is not renewed.
@@ -213,54 +213,4 @@ func (a *attendant) end(mac answer.MAC, why string) {
 	}
 	delete(a.held, mac)
 	a.n.log.Info("a temporary lease has ended", "container", at.Container, "why", why)
-}
-
-// warn tells the operator what a container does that it should not.
-func (a *attendant) warn(now time.Time, e answer.Event) {
-	who := "a container or machine with MAC " + net.HardwareAddr(e.MAC[:]).String()
-	if l, ok := a.lookup(func(l ipam.Lease) bool { return answer.MAC(l.MAC) == e.MAC }); ok {
-		who = "container " + l.Attachment.String() + " (MAC " + l.MAC.String() + ")"
-	}
-	switch e.Kind {
-	case answer.Claimed:
-		a.say(now, e.Kind, who+" says that it has "+e.Addr.String()+", which is "+a.holder(e.Addr)+"; what it says is not passed on")
-	case answer.RogueDHCP:
-		a.say(now, e.Kind, who+" plays a DHCP server: it may mislead containers of this host; nothing of it leaves the host")
-	case answer.RogueRA:
-		a.say(now, e.Kind, who+" plays a router (IPv6): it may mislead containers of this host; nothing of it leaves the host")
-	case answer.Declined:
-		a.say(now, e.Kind, who+" says that somebody else uses its address "+e.Addr.String()+": find out who, or reserve the address "+
-			"(meshctl ipam reserve), detach the container and attach it again")
-	}
-}
-
-// holder says whose an address is.
-func (a *attendant) holder(addr netip.Addr) string {
-	for _, nb := range a.n.Neighbours() {
-		for _, other := range nb.Addrs {
-			if other == addr {
-				return "that of " + nb.Container + "/" + nb.IfName + " on " + nb.NodeName
-			}
-		}
-	}
-	return "the gateway's"
-}
-
-// lookup returns a lease of this node.
-func (a *attendant) lookup(is func(ipam.Lease) bool) (ipam.Lease, bool) {
-	for _, l := range a.n.cfg.Leases.Leases() {
-		if is(l) {
-			return l, true
-		}
-	}
-	return ipam.Lease{}, false
-}
-
-// say warns of one kind of event, not too often: any container can make one happen.
-func (a *attendant) say(now time.Time, kind answer.EventKind, text string) {
-	if last, ok := a.warned[kind]; ok && now.Sub(last) < warnInterval {
-		return
-	}
-	a.warned[kind] = now
-	a.n.Warn(fmt.Sprintf("answers %d", kind), text)
 }

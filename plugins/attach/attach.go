@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,42 +21,6 @@ var (
 	ErrLost        = errors.New("its IPv4 address is lost") // Check: meshd has taken it from the container
 )
 
-// Request names one container interface.
-type Request struct {
-	Network   string // "": the only one there is; for Del and Check, whichever has the container
-	Container string // the runtime's ID or name of the container
-	IfName    string // inside the container
-
-	// The container's network namespace: its path or a PID, the path if both are given. Del needs neither.
-	NetNS string
-	PID   int
-
-	Source api.Source
-	MTU    int    // bytes; 0: the network's
-	IPv4   string // as in api.AttachOptions: "" for an address of meshd's choice, api.NoIPv4, or the address wanted
-
-	// RuntimeIPv4 is the IPv4 address that a runtime sets on the interface of HostLink itself, later; the zero Prefix if it
-	// sets none. It is not set here then, because the runtime would fail on finding it, and Add fails if it is not that of
-	// the attachment, with the length of its subnet.
-	RuntimeIPv4 netip.Prefix
-
-	// MAC is what Check expects of the container's end; nil: meshd's.
-	MAC net.HardwareAddr
-
-	// HostLink is the host's end of a veth that the runtime has made, to be used instead of a new one; "": make one.
-	HostLink string
-
-	// LockDir is where Add and Del find out about each other, the same for all; "": /run/meshnet/locks.
-	LockDir string
-}
-
-// Result is what a container got.
-type Result struct {
-	api.Attachment
-	HostName string // of the interface's end on the host
-	HostMAC  string // of the same
-}
-
 // undoTimeout limits how long Add spends on telling meshd that it failed.
 const undoTimeout = 5 * time.Second
 
@@ -65,7 +28,7 @@ const undoTimeout = 5 * time.Second
 // interface could not be set up; other errors are of client.Attach.
 //
 // No other Add or Del for the same interface runs at the same time. So an attachment that is younger than this Add is its
-// own, and only that is undone: a lease keeps the time of its first attach (api.Attachment.Created), and whoever made
+// own, and only that is undone, and what IPAM gave: a lease keeps the time of its first attach (api.Attachment.Created), and whoever made
 // one in the very millisecond in which Add began, and let go of the lock, has the interface too, and makeWay finds that.
 func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	if err := checkIfName(r.IfName); err != nil {
@@ -89,16 +52,17 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	began := time.Now().Truncate(time.Millisecond) // as api.Attachment.Created
 	a, err := client.Attach(ctx, api.AttachRequest{
 		Network: r.Network, Container: r.Container, IfName: r.IfName,
-		AttachOptions: api.AttachOptions{MTU: r.MTU, Source: r.Source, NetNS: r.path(), IPv4: r.IPv4},
+		AttachOptions: api.AttachOptions{
+			MTU: r.MTU, Source: r.Source, NetNS: r.path(), IPv4: r.IPv4, MAC: r.WantMAC, CNINetwork: r.CNINetwork, Aliases: r.Aliases,
+		},
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := setUp(ns, r, a)
+	result, err := equip(ctx, ns, r, a)
 	if err == nil {
 		return result, nil
 	}
-	err = fmt.Errorf("%w: %w", ErrInterface, err)
 	if created := !a.Created.Before(began); created {
 		if uerr := undo(ctx, client, a); uerr != nil {
 			err = fmt.Errorf("%w; %w", err, uerr)
@@ -107,12 +71,40 @@ func Add(ctx context.Context, client *api.Client, r Request) (Result, error) {
 	return Result{}, err
 }
 
+// equip gives the container what it needs beside the lease. After an error nothing of it remains.
+func equip(ctx context.Context, ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
+	if r.IPAM == nil {
+		return setUp(ns, r, a)
+	}
+	// There is no interface, so whatever IPAM has under this name is of a former run, or of this one, and goes in any case
+	// ("should execute again with DEL", SPEC.md, "Delegated Plugins").
+	given, err := r.IPAM.Add(ctx)
+	if err == nil {
+		var result Result
+		r.Addressing = &given
+		if result, err = setUp(ns, r, a); err == nil {
+			return result, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if derr := r.IPAM.Del(ctx); derr != nil {
+		err = fmt.Errorf("%w; taking the addresses back: %w", err, derr)
+	}
+	return Result{}, err
+}
+
 func setUp(ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
-	config := configOf(r, a)
-	var ends netdev.Ends
-	err := leaveToRuntime(&config, r.RuntimeIPv4)
+	p, err := place(r, a)
 	if err != nil {
 		return Result{}, err
+	}
+	a.Addresses = p.addrs
+	config := configOf(r, a)
+	config.Routes = p.routes
+	var ends netdev.Ends
+	if err := leaveToRuntime(&config, r.RuntimeIPv4); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrInterface, err)
 	}
 	if r.HostLink == "" {
 		ends, err = netdev.Add(ns, config)
@@ -120,9 +112,9 @@ func setUp(ns *netdev.Namespace, r Request, a api.Attachment) (Result, error) {
 		ends, err = netdev.Adopt(ns, config)
 	}
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w: %w", ErrInterface, err)
 	}
-	return Result{Attachment: a, HostName: config.HostName, HostMAC: ends.Host}, nil
+	return Result{Attachment: a, Gateways: p.gateways, Routes: p.routes, HostName: config.HostName, HostMAC: ends.Host}, nil
 }
 
 // leaveToRuntime takes the address that a runtime is going to set out of those that are set now.
@@ -154,24 +146,41 @@ func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
 }
 
 // Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
-// success. The interface goes even if meshd cannot be told; but while it could not be removed, the addresses stay leased: the container
-// has them.
+// success, and so is that what CNI shall take off is LXC's or meshctl's: it stays. The interface goes even if meshd cannot be told; but
+// while it could not be removed, the addresses stay leased: the container has them.
 func Del(ctx context.Context, client *api.Client, r Request) error {
 	unlock, err := lock(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if foreign, err := isForeign(ctx, client, r); foreign || err != nil {
+		return err
+	}
 	if r.HostLink == "" { // else the runtime removes its own
 		if err := netdev.Delete(netdev.HostName(r.Container, r.IfName)); err != nil {
 			return err
 		}
 	}
-	_, derr := client.Detach(ctx, api.DetachRequest{Network: r.Network, Container: r.Container, IfName: r.IfName})
-	if api.CodeOf(derr) == api.NotFound {
+	var ierr error
+	if r.IPAM != nil {
+		ierr = r.IPAM.Del(ctx)
+	}
+	return errors.Join(ierr, release(ctx, client, r))
+}
+
+// release ends the lease of a request. A CNI runtime's word is about what CNI has attached; other programs have no
+// such order of things.
+func release(ctx context.Context, client *api.Client, r Request) error {
+	d := api.DetachRequest{Network: r.Network, Container: r.Container, IfName: r.IfName}
+	if r.Source == api.SourceCNI || r.Source == api.SourceCNIIPAM {
+		d.Source = r.Source
+	}
+	_, err := client.Detach(ctx, d)
+	if api.CodeOf(err) == api.NotFound {
 		return nil
 	}
-	return derr
+	return err
 }
 
 // Check says whether the container's interface is as meshd's attachment wants it. The error says what is not.
@@ -185,7 +194,13 @@ func Check(ctx context.Context, client *api.Client, r Request) (api.Attachment, 
 		return api.Attachment{}, err
 	}
 	defer ns.Close()
+	p, err := place(r, a)
+	if err != nil {
+		return api.Attachment{}, err
+	}
+	a.Addresses = p.addrs
 	config := configOf(r, a)
+	config.Routes = p.routes
 	if r.MAC != nil {
 		config.MAC = r.MAC
 	}
@@ -224,35 +239,4 @@ func open(r Request) (*netdev.Namespace, error) {
 		return netdev.OpenPID(r.PID)
 	}
 	return nil, errors.New("neither a network namespace nor a process of the container is given")
-}
-
-// path returns the network namespace as it is shown to people.
-func (r Request) path() string {
-	if r.NetNS == "" && r.PID > 0 {
-		return fmt.Sprintf("/proc/%d/ns/net", r.PID)
-	}
-	return r.NetNS
-}
-
-// configOf returns what the interface has to be.
-func configOf(r Request, a api.Attachment) netdev.Config {
-	c := netdev.Config{
-		HostName: r.HostLink,
-		Alias:    HostName(r.Container, r.IfName),
-		Bridge:   a.Bridge,
-		IfName:   r.IfName,
-		MTU:      a.MTU,
-		MAC:      a.MAC[:],
-		Addrs:    a.Addresses,
-	}
-	if c.HostName == "" {
-		c.HostName, c.Alias = c.Alias, ""
-	}
-	if r.MTU != 0 {
-		c.MTU = r.MTU
-	}
-	for _, route := range a.Routes {
-		c.Routes = append(c.Routes, netdev.Route{Dst: route.Dst, Gateway: route.Gateway})
-	}
-	return c
 }

@@ -50,6 +50,24 @@ func isFormer(ctx context.Context, client *api.Client, r Request, host string) (
 	return !leads, err
 }
 
+// isForeign says whether what is to be taken off on behalf of a CNI runtime was put on by somebody else under the same name. The
+// alias says of most interfaces that they are CNI's; of others meshd is asked, and while it does not answer they stay.
+func isForeign(ctx context.Context, client *api.Client, r Request) (bool, error) {
+	if r.Source != api.SourceCNI {
+		return false, nil
+	}
+	alias, there, err := netdev.Alias(netdev.HostName(r.Container, r.IfName))
+	if err != nil || !there || alias == cniAlias(r.CNINetwork) {
+		return false, err
+	}
+	r.Network = ""
+	a, err := find(ctx, client, r)
+	if errors.Is(err, errNotAttached) {
+		return false, nil
+	}
+	return err == nil && a.Source != api.SourceCNI, err
+}
+
 // elsewhereError is an ErrExists that says where the interface is.
 type elsewhereError struct{ container string }
 

@@ -33,11 +33,15 @@ const (
 // Where this process may not make the file, there is no lock. Without root's rights there is no interface to be made or
 // removed either, and meshd keeps its own leases in order.
 func lock(ctx context.Context, r Request) (unlock func(), err error) {
-	dir := r.LockDir
+	return lockName(ctx, r.LockDir, netdev.HostName(r.Container, r.IfName))
+}
+
+// lockName locks the interface whose host's end has that name.
+func lockName(ctx context.Context, dir, name string) (unlock func(), err error) {
 	if dir == "" {
 		dir = lockDir
 	}
-	path := filepath.Join(dir, netdev.HostName(r.Container, r.IfName))
+	path := filepath.Join(dir, name)
 	began := time.Now()
 	for {
 		file, err := tryLock(path)

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"strings"
-
 	"github.com/containernetworking/cni/pkg/skel"
-	cniversion "github.com/containernetworking/cni/pkg/version"
+
+	"meshnet/plugins/internal/cni"
 )
 
 // version is set by the build (-ldflags -X).
@@ -15,7 +12,7 @@ var version = "devel"
 const help = `cni-meshnet - CNI plugin that puts containers on a meshnet network
 
 SYNOPSIS
-    CNI_COMMAND=ADD|DEL|CHECK|STATUS|VERSION CNI_CONTAINERID=ID CNI_NETNS=PATH
+    CNI_COMMAND=ADD|DEL|CHECK|GC|STATUS|VERSION CNI_CONTAINERID=ID CNI_NETNS=PATH
     CNI_IFNAME=eth0 CNI_PATH=DIR cni-meshnet < configuration
 
 DESCRIPTION
@@ -34,24 +31,34 @@ DESCRIPTION
     join). containerd 1 and podman 4 want cniVersion 1.0.0 or earlier.
 
 CONFIGURATION
-    network   the meshnet network; may be left out when there is only one
-    socket    of meshd (/run/meshnet/meshd.sock)
-    mtu       of the interface, in bytes; at most the network's, which is the default
-    ipv4      false: the container gets an IPv6 address only
+    network    the meshnet network; may be left out when there is only one
+    socket     of meshd (/run/meshnet/meshd.sock)
+    mtu        of the interface, in bytes; at most the network's, which is the default
+    ipv4, ipv6 false: no address of that family
+    mac        of the interface
+    gateway    one address, or one of each family
+    isDefaultGateway   true: default routes by the gateways
+    routes     [{"dst": PREFIX, "gw": ADDRESS, "mtu": N, "priority": N}, ...]
+    aliases    other names of the container
+    bandwidth  {"ingressRate": BIT/S, "ingressBurst": BIT, "egressRate", "egressBurst"}
+    dns        {"nameservers": [...], "search": [...]}, for the result
+    ipam       {"type": PLUGIN, ...}: that plugin gives the addresses instead of meshd
 
-    The container gets an IPv4 address of meshd's choice unless one is asked for: by
-    the capability ips ("capabilities": {"ips": true}; podman run --ip), in
-    args.cni.ips, or as IP=ADDRESS in CNI_ARGS.
+    Capabilities are ips, mac, aliases, bandwidth and dns. An IPv4 address or a MAC
+    can also be asked for in args.cni (ips, mac) or CNI_ARGS (IP, MAC).
 
-    Keys that neither this list nor the CNI specification has are an error, and so is
-    ipam: meshd gives the addresses. "cni-meshnet --version" prints the version.
+    Keys that neither this list nor the CNI specification has are an error.
+    "meshctl cni config" writes a configuration; "cni-meshnet --version" prints the
+    version.
 
 EXIT STATUS
     0 done; 1 failed, with an error as JSON on standard output. Its code is
-    4 wrong environment, 6 malformed configuration, 7 wrong configuration such as an
-    unknown network or an address in use, 8 no such network namespace, 11 meshd is not
-    reachable or out of addresses (try again), 50 STATUS: not able to attach, 100 the interface exists, 101 the
-    interface could not be set up, 102 CHECK: not as it should be, 103 meshd refused.
+    1 unknown CNI version, 4 wrong environment, 5 and 6 unreadable configuration,
+    7 wrong configuration such as an unknown network or an address in use, 8 no such
+    network namespace, 11 meshd is not reachable or out of addresses (try again),
+    50 STATUS: not able to attach, 51 STATUS: no other host is reached, 100 the
+    interface exists, 101 the interface could not be set up, 102 CHECK: not as it
+    should be, 103 meshd refused, 104 GC: could not remove all that is dead.
 
 EXAMPLE
     By hand, with the CNI project's cnitool:
@@ -60,39 +67,12 @@ EXAMPLE
         CNI_PATH=/opt/cni/bin cnitool del homes /run/netns/c1
 
 SEE ALSO
-    meshd --help, meshctl --help, lxc-hook --help
+    cni-meshnet-ipam --help, meshctl cni --help, meshd --help
 `
 
-// versions are those of the specification whose results the cni module converts to. 0.3.1 lacks CHECK.
-func versions() cniversion.PluginInfo {
-	return cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
-}
-
-func funcs() skel.CNIFuncs {
-	return skel.CNIFuncs{Add: add, Del: del, Check: check, Status: status}
-}
-
 func main() {
-	if os.Getenv("CNI_COMMAND") == "" {
-		byHand(os.Args[1:])
-		return
-	}
-	skel.PluginMainFuncs(funcs(), versions(), "")
-}
-
-// byHand answers a person.
-func byHand(args []string) {
-	for _, a := range args {
-		if a == "--help" || a == "-h" || a == "-help" {
-			fmt.Print(help)
-			return
-		}
-		if a == "--version" || a == "-version" {
-			fmt.Println("cni-meshnet", version)
-			return
-		}
-	}
-	fmt.Fprintf(os.Stderr, "cni-meshnet is a CNI plugin, run by container runtimes (cni-meshnet --help says more).\nCNI versions: %s\n",
-		strings.Join(versions().SupportedVersions(), ", "))
-	os.Exit(2)
+	cni.Program{
+		Name: "cni-meshnet", Version: version, Help: help,
+		Funcs: skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
+	}.Main()
 }

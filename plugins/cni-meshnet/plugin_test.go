@@ -17,13 +17,18 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"meshnet/meshd/api"
+	"meshnet/plugins/internal/cni"
 	"meshnet/plugins/internal/meshdtest"
 )
 
 // TestMain lets the test binary be the plugin, when it is called by its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "cni-meshnet" {
+	switch filepath.Base(os.Args[0]) {
+	case "cni-meshnet":
 		main()
+		return
+	case fakeIPAM:
+		fakeMain()
 		return
 	}
 	os.Exit(m.Run())
@@ -34,6 +39,9 @@ type run struct {
 	command, id, netns, ifname string
 	conf                       map[string]any
 	args                       string // CNI_ARGS
+	path                       string // CNI_PATH; "": /opt/cni/bin
+	socket                     string // of meshd
+	text                       []byte // standard input instead of conf
 }
 
 // exec runs the plugin in the calling thread's namespace. The error is what it printed, as a *types.Error.
@@ -43,15 +51,20 @@ func (r run) exec(t *testing.T) (stdout []byte, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdin, err := json.Marshal(r.conf)
-	if err != nil {
-		t.Fatal(err)
+	stdin := r.text
+	if stdin == nil {
+		if stdin, err = json.Marshal(r.conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.path == "" {
+		r.path = "/opt/cni/bin"
 	}
 	cmd := &exec.Cmd{
 		Path: self, Args: []string{"cni-meshnet"}, Stdin: bytes.NewReader(stdin), Stderr: os.Stderr,
 		Env: []string{
 			"CNI_COMMAND=" + r.command, "CNI_CONTAINERID=" + r.id, "CNI_NETNS=" + r.netns, "CNI_IFNAME=" + r.ifname,
-			"CNI_PATH=/opt/cni/bin", "CNI_ARGS=" + r.args,
+			"CNI_PATH=" + r.path, "CNI_ARGS=" + r.args,
 			"GORACE=atexit_sleep_ms=0", // the race detector's default is to wait a second at exit
 		},
 	}
@@ -90,9 +103,10 @@ func start(t *testing.T, b *meshdtest.Backend, version string) run {
 	t.Helper()
 	meshdtest.Host(t)
 	path, _ := meshdtest.Container(t)
-	return run{command: "ADD", id: "c1", netns: path, ifname: "eth0", conf: map[string]any{
+	socket := meshdtest.Start(t, b)
+	return run{command: "ADD", id: "c1", netns: path, ifname: "eth0", socket: socket, conf: map[string]any{
 		"cniVersion": version, "name": "homes", "type": "cni-meshnet",
-		"network": "homes", "socket": meshdtest.Start(t, b), "mtu": 1400,
+		"network": "homes", "socket": socket, "mtu": 1400,
 	}}
 }
 
@@ -106,7 +120,7 @@ func mustExec(t *testing.T, r run) []byte {
 }
 
 func TestVersions(t *testing.T) {
-	for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+	for _, version := range []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
 		t.Run(version, func(t *testing.T) {
 			b := meshdtest.New()
 			b.Routes = []api.Route{{Dst: netip.MustParsePrefix("fd00:9::/48"), Gateway: netip.MustParseAddr("fd00:1:2::1")}}
@@ -114,7 +128,7 @@ func TestVersions(t *testing.T) {
 			out := mustExec(t, r)
 			checkResult(t, out, version, r.netns)
 			chained := r.set("prevResult", json.RawMessage(out))
-			if version != "0.3.1" {
+			if version > "0.4" {
 				mustExec(t, chained.with("CHECK"))
 			}
 			if version == "1.1.0" {
@@ -192,13 +206,11 @@ func TestErrors(t *testing.T) {
 		{"dns of the wrong type", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("dns", []any{}) },
 			types.ErrDecodingFailure, "; dns must be an object, not: array"},
 		{"unknown key", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("netwrk", "homes") },
-			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are network, socket, mtu and ipv4`},
+			types.ErrInvalidNetworkConfig, `unknown key "netwrk"; those of this plugin are aliases, `},
 		{"unknown key", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("Network", "homes") },
 			types.ErrInvalidNetworkConfig, `unknown key "Network"`},
 		{"a whole list", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("plugins", []any{}) },
 			types.ErrInvalidNetworkConfig, `unknown key "plugins"`},
-		{"ipam", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("ipam", map[string]any{"type": "host-local"}) },
-			types.ErrInvalidNetworkConfig, "ipam: this version delegates to no IPAM plugin"},
 		{"mtu of another size", "ADD", func(b *meshdtest.Backend, r run) run {
 			b.Fail = api.Errorf(api.Invalid, "MTU 9000 is more than the network's 1500")
 			return r
@@ -230,9 +242,9 @@ func TestErrors(t *testing.T) {
 		{"the host's namespace", "ADD", func(_ *meshdtest.Backend, r run) run { r.netns = "/proc/self/ns/net"; return r },
 			types.ErrInvalidNetNS, "the host's own"},
 		{"interface exists", "ADD", func(_ *meshdtest.Backend, r run) run { r.ifname = "lo"; return r },
-			codeExists, "already"},
+			cni.CodeExists, "already"},
 		{"no bridge", "ADD", func(b *meshdtest.Backend, r run) run { b.Net.Bridge = "none0"; return r },
-			codeInterface, "there is no bridge none0"},
+			cni.CodeInterface, "there is no bridge none0"},
 		{"no meshd", "ADD", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
 			types.ErrTryAgainLater, "is meshd running?"},
 		{"no meshd", "DEL", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
@@ -240,13 +252,13 @@ func TestErrors(t *testing.T) {
 		{"no meshd", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("socket", "/nonexistent/s") },
 			types.ErrPluginNotAvailable, "is meshd running?"},
 		{"unknown network", "STATUS", func(_ *meshdtest.Backend, r run) run { return r.set("network", "nope") },
-			types.ErrPluginNotAvailable, "there is no network nope"},
+			types.ErrPluginNotAvailable, `there is no network "nope"`},
 		{"network has failed", "STATUS", func(b *meshdtest.Backend, r run) run {
 			b.Net.State, b.Net.Error = api.NetworkFailed, "no /dev/net/tun"
 			return r
 		}, types.ErrPluginNotAvailable, "network homes is failed: no /dev/net/tun"},
 		{"meshd fails", "ADD", func(b *meshdtest.Backend, r run) run { b.Fail = errors.New("disk full"); return r },
-			codeMeshd, "disk full"},
+			cni.CodeMeshd, "disk full"},
 		{"meshd is not ready", "ADD", func(b *meshdtest.Backend, r run) run {
 			b.Fail = api.Errorf(api.Unavailable, "starting")
 			return r
@@ -274,13 +286,13 @@ func TestKeysOfTheSpecification(t *testing.T) {
 	r := start(t, meshdtest.New(), "1.1.0")
 	for key, value := range map[string]any{
 		"ipMasq": true, "dns": map[string]any{"nameservers": []any{"192.0.2.53"}}, "capabilities": map[string]any{"mac": true},
-		"runtimeConfig": map[string]any{"mac": "x"}, "args": map[string]any{"cni": map[string]any{}}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
+		"runtimeConfig": map[string]any{"portMappings": []any{}}, "args": map[string]any{"cni": map[string]any{}}, "cni.dev/attachments": []any{}, "ipam": map[string]any{},
 		"cniVersions": []any{"1.1.0"}, "disableCheck": true, "disableGC": true, "loadOnlyInlinedPlugins": true,
 	} {
 		r = r.set(key, value)
 	}
 	mustExec(t, r)
-	mustExec(t, r.set("netwrk", "x").set("ipam", map[string]any{"type": "host-local"}).with("DEL"))
+	mustExec(t, r.set("netwrk", "x").set("mac", "x").set("gateway", "x").with("DEL"))
 }
 
 // "cni-meshnet --version" prints the version.
@@ -305,8 +317,8 @@ func TestCheckFindsDamage(t *testing.T) {
 			}
 			_, err := r.exec(t)
 			var e *types.Error
-			if !errors.As(err, &e) || e.Code != codeCheck || !strings.Contains(e.Msg, want) {
-				t.Errorf("CHECK = %v, want code %d with %q", err, codeCheck, want)
+			if !errors.As(err, &e) || e.Code != cni.CodeCheck || !strings.Contains(e.Msg, want) {
+				t.Errorf("CHECK = %v, want code %d with %q", err, cni.CodeCheck, want)
 			}
 		})
 	}
@@ -343,7 +355,7 @@ func TestChained(t *testing.T) {
 
 func TestVersionCommand(t *testing.T) {
 	out := mustExec(t, run{command: "VERSION", conf: map[string]any{"cniVersion": "1.0.0"}})
-	if want := `"supportedVersions":["0.3.1","0.4.0","1.0.0","1.1.0"]`; !strings.Contains(string(out), want) {
+	if want := `"supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]`; !strings.Contains(string(out), want) {
 		t.Errorf("VERSION printed %s, want %s", out, want)
 	}
 }
@@ -365,7 +377,7 @@ func FuzzParseConfig(f *testing.F) {
 			t.Errorf("error %v of %q has no code", err, stdin)
 		}
 		if err == nil && c.prev != nil {
-			c.macOf("eth0")
+			c.macOf("eth0", "/x")
 			if _, err := c.prev.GetAsVersion("1.1.0"); err != nil {
 				t.Error(fmt.Errorf("prevResult of %q: %w", stdin, err))
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
@@ -29,7 +30,7 @@ func TestRequestedIPv4(t *testing.T) {
 		{name: "with a length", conf: `{"runtimeConfig":{"ips":["10.77.0.9/24"]}}`, want: "10.77.0.9"},
 		{name: "args", conf: `{"args":{"cni":{"ips":["10.77.0.8"]}}}`, want: "10.77.0.8"},
 		{name: "CNI_ARGS", conf: `{}`, args: "IgnoreUnknown=1;IP=10.77.0.7;K8S_POD_NAME=a", want: "10.77.0.7"},
-		{name: "CNI_ARGS without", conf: `{}`, args: "K8S_POD_IP=10.77.0.7;IP=;x"},
+		{name: "CNI_ARGS without", conf: `{}`, args: "IgnoreUnknown=true;K8S_POD_IP=10.77.0.7;IP=;"},
 		{name: "args before CNI_ARGS", conf: `{"args":{"cni":{"ips":["10.77.0.8"]}}}`, args: "IP=10.77.0.7", want: "10.77.0.8"},
 		{name: "runtimeConfig before both", conf: `{"args":{"cni":{"ips":["10.77.0.8"]}},"runtimeConfig":{"ips":["10.77.0.9"]}}`,
 			args: "IP=10.77.0.7", want: "10.77.0.9"},
@@ -48,13 +49,14 @@ func TestRequestedIPv4(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.requestedIPv4(row.args)
+			r, err := wanted(&skel.CmdArgs{ContainerID: "c1", IfName: "eth0", Args: row.args}, c)
+			got := r.IPv4
 			if row.err == "" && (err != nil || got != row.want) {
-				t.Errorf("requestedIPv4 = %q, %v, want %q", got, err, row.want)
+				t.Errorf("IPv4 wanted = %q, %v, want %q", got, err, row.want)
 			}
 			var e *types.Error
 			if row.err != "" && (!errors.As(err, &e) || e.Code != types.ErrInvalidNetworkConfig || !strings.Contains(e.Msg, row.err)) {
-				t.Errorf("requestedIPv4 error = %v, want code %d with %q", err, types.ErrInvalidNetworkConfig, row.err)
+				t.Errorf("wanted error = %v, want code %d with %q", err, types.ErrInvalidNetworkConfig, row.err)
 			}
 		})
 	}

@@ -211,7 +211,7 @@ func (r *runner) attach(ctx context.Context, c change) (api.Attachment, error) {
 	}
 	less := want
 	less.IPv4, less.IPv6 = "", netip.Addr{}
-	if less != want {
+	if less.IPv4 != want.IPv4 || less.IPv6 != want.IPv6 {
 		b, failure := r.meshd.Attach(ctx, less)
 		if failure == nil {
 			if !c.asked {

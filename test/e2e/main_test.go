@@ -1,5 +1,5 @@
-// Package e2e tests the programs as a user runs them, on simulated hosts (see lab): only what needs a kernel, LXC or
-// cnitool is here. Each test draws its topology and quotes the sentence that it tests.
+// Package e2e tests the programs as a user runs them, on simulated hosts (see lab): only what needs a kernel or a
+// runtime is here. Each test draws its topology and quotes the sentence that it tests.
 package e2e
 
 import (

@@ -23,10 +23,13 @@ type Backend struct {
 	api.Backend
 
 	// Set before the first call.
-	Net    api.Network  // the only one
-	Fail   error        // what every Attach answers; nil: it works
-	Routes []api.Route  // of every attachment
-	IPv4   netip.Prefix // a pool, of which the first 256 addresses are handed out
+	Net    api.Network // the only one
+	Fail   error       // what every Attach answers; nil: it works
+	Routes []api.Route // of every attachment
+	// FailDetach is what Detach answers for a container.
+	FailDetach map[string]error
+	NoIPv4     string       // what Ready says of IPv4
+	IPv4       netip.Prefix // a pool, of which the first 256 addresses are handed out
 
 	mu          sync.Mutex
 	attachments map[[2]string]api.Attachment
@@ -80,6 +83,22 @@ func (b *Backend) Networks(context.Context) ([]api.Network, error) {
 	return []api.Network{b.Net}, nil
 }
 
+// Network implements api.Backend.
+func (b *Backend) Network(_ context.Context, name string) (api.Network, error) {
+	if name != b.Net.Name {
+		return api.Network{}, api.Errorf(api.NotFound, "there is no network %q on this host, only %s", name, b.Net.Name)
+	}
+	return b.Net, nil
+}
+
+// Ready implements api.Backend.
+func (b *Backend) Ready(_ context.Context, name string) (api.Readiness, error) {
+	if name != b.Net.Name {
+		return api.Readiness{}, api.Errorf(api.NotFound, "there is no network %q on this host, only %s", name, b.Net.Name)
+	}
+	return api.Readiness{Network: name, State: b.Net.State, Error: b.Net.Error, NoIPv4: b.NoIPv4, Peers: b.Net.Peers}, nil
+}
+
 // Attachments implements api.Backend.
 func (b *Backend) Attachments(_ context.Context, name string) ([]api.Attachment, error) {
 	if name != "" && name != b.Net.Name {
@@ -107,6 +126,9 @@ func (b *Backend) Attach(_ context.Context, r api.AttachRequest) (api.Attachment
 	}
 	key := [2]string{r.Container, r.IfName}
 	if a, ok := b.attachments[key]; ok {
+		if (a.Source == api.SourceCNIIPAM) != (r.Source == api.SourceCNIIPAM) {
+			return api.Attachment{}, api.Errorf(api.Conflict, "%s/%s has its addresses already (source %s); detach it first", a.Container, a.IfName, a.Source)
+		}
 		return a, nil
 	}
 	a := b.lease(r)
@@ -119,13 +141,17 @@ func (b *Backend) lease(r api.AttachRequest) api.Attachment {
 	sum := sha256.Sum256([]byte(r.Container + "/" + r.IfName))
 	prefix := b.Net.IPv6.Addr().As16()
 	copy(prefix[8:], sum[:8])
+	mac := r.MAC
+	if mac == (api.MAC{}) {
+		mac = api.MAC{2, sum[1], sum[2], sum[3], sum[4], sum[5]}
+	}
 	a := api.Attachment{
 		Network: b.Net.Name, Container: r.Container, IfName: r.IfName,
 		Bridge: b.Net.Bridge, MTU: b.Net.MTU,
-		MAC:       api.MAC{2, sum[1], sum[2], sum[3], sum[4], sum[5]},
+		MAC:       mac,
 		Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom16(prefix), 64)},
 		Routes:    b.Routes,
-		Source:    r.Source, NetNS: r.NetNS,
+		Source:    r.Source, NetNS: r.NetNS, CNINetwork: r.CNINetwork, Aliases: r.Aliases,
 		Created: time.Now().UTC().Truncate(time.Millisecond),
 	}
 	if r.MTU != 0 {
@@ -165,7 +191,13 @@ func (b *Backend) Detach(_ context.Context, r api.DetachRequest) (bool, error) {
 	defer b.mu.Unlock()
 	b.calls = append(b.calls, "detach "+r.Container+"/"+r.IfName)
 	key := [2]string{r.Container, r.IfName}
-	_, ok := b.attachments[key]
+	a, ok := b.attachments[key]
+	if r.Source != "" && r.Source != a.Source {
+		return false, nil
+	}
+	if err := b.FailDetach[r.Container]; err != nil {
+		return false, err
+	}
 	delete(b.attachments, key)
 	return ok, nil
 }

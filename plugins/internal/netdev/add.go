@@ -34,7 +34,7 @@ func Add(n *Namespace, c Config) (Ends, error) {
 	if err := checkStale(host, n, c.HostName); err != nil {
 		return Ends{}, err
 	}
-	if err := deleteVeth(host, c.HostName); err != nil {
+	if err := deleteAll(host, c.HostName); err != nil {
 		return Ends{}, err
 	}
 	if err := addVeth(host, n, c); err != nil {
@@ -42,7 +42,7 @@ func Add(n *Namespace, c Config) (Ends, error) {
 	}
 	ends, err := setUpVeth(host, inside, n, bridge, c)
 	if err != nil {
-		return Ends{}, errors.Join(err, deleteVeth(host, c.HostName))
+		return Ends{}, errors.Join(err, deleteAll(host, c.HostName))
 	}
 	return ends, nil
 }
@@ -68,6 +68,9 @@ func setUpVeth(host, inside *netlink.Handle, n *Namespace, bridge netlink.Link, 
 	if err != nil {
 		return Ends{}, fmt.Errorf("looking for %s: %w", c.HostName, err)
 	}
+	if err := setAlias(host, outer, c.Alias); err != nil {
+		return Ends{}, err
+	}
 	if err := setUpHost(host, outer, bridge); err != nil {
 		return Ends{}, err
 	}
@@ -79,6 +82,9 @@ func setUpVeth(host, inside *netlink.Handle, n *Namespace, bridge netlink.Link, 
 		return Ends{}, err
 	}
 	if err := bringUp(inside, inner, c); err != nil {
+		return Ends{}, err
+	}
+	if err := shape(host, outer, c); err != nil {
 		return Ends{}, err
 	}
 	announce(host, inside, outer, inner, c)

@@ -48,10 +48,8 @@ func Adopt(n *Namespace, c Config) (Ends, error) {
 	if err := host.LinkSetMTU(outer, c.MTU); err != nil {
 		return Ends{}, fmt.Errorf("setting the MTU of %s: %w", c.HostName, err)
 	}
-	if c.Alias != "" {
-		if err := host.LinkSetAlias(outer, c.Alias); err != nil {
-			return Ends{}, fmt.Errorf("giving %s the alias %s: %w", c.HostName, c.Alias, err)
-		}
+	if err := setAlias(host, outer, c.Alias); err != nil {
+		return Ends{}, err
 	}
 	if err := setUpHost(host, outer, bridge); err != nil {
 		return Ends{}, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Check returns an error that names the first thing about a container's interface that is not as c says, or nil.
@@ -39,6 +40,9 @@ func Check(n *Namespace, c Config) error {
 	if err := checkInner(inner, c); err != nil {
 		return err
 	}
+	if err := checkShape(host, outer, c); err != nil {
+		return err
+	}
 	return checkAddrs(inside, inner, c)
 }
 
@@ -68,17 +72,34 @@ func checkAddrs(inside *netlink.Handle, inner netlink.Link, c Config) error {
 			return fmt.Errorf("%s in the container lacks address %v", c.IfName, want)
 		}
 	}
-	routes, err := inside.RouteList(inner, netlink.FAMILY_ALL)
-	if err != nil {
-		return fmt.Errorf("listing the routes of %s in the container: %w", c.IfName, err)
-	}
+	return checkRoutes(inside, inner, c)
+}
+
+func checkRoutes(inside *netlink.Handle, inner netlink.Link, c Config) error {
 	for _, want := range c.Routes {
-		has := slices.ContainsFunc(routes, func(r netlink.Route) bool { return prefixOf(r.Dst) == want.Dst.Masked() })
-		if !has {
+		filter := &netlink.Route{LinkIndex: inner.Attrs().Index, Table: unix.RT_TABLE_MAIN}
+		if want.Table != nil {
+			filter.Table = *want.Table
+		}
+		routes, err := inside.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return fmt.Errorf("listing the routes of %s in the container: %w", c.IfName, err)
+		}
+		if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return isRoute(r, want) }) {
 			return fmt.Errorf("%s in the container lacks the route to %v", c.IfName, want.Dst)
 		}
 	}
 	return nil
+}
+
+// isRoute says whether r is what was wanted. netlink leaves the destination of a default route out in some versions.
+func isRoute(r netlink.Route, want Route) bool {
+	dst := prefixOf(r.Dst)
+	if !dst.IsValid() && want.Dst.Bits() == 0 {
+		dst = want.Dst.Masked()
+	}
+	gw, _ := netip.AddrFromSlice(r.Gw)
+	return dst == want.Dst.Masked() && (!want.Gateway.IsValid() || gw.Unmap() == want.Gateway)
 }
 
 // prefixOf returns p as a netip.Prefix; the zero Prefix for nil.

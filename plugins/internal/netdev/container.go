@@ -26,7 +26,7 @@ func (n *Namespace) handle() (*netlink.Handle, error) {
 // address puts MTU, MAC and addresses on the container's end; it may be down.
 func address(n *Namespace, h *netlink.Handle, link netlink.Link, c Config) error {
 	name := link.Attrs().Name
-	if err := n.do(func() error { return setSysctls(name) }); err != nil {
+	if err := n.do(func() error { return setSysctls(name, c.hasIPv6()) }); err != nil {
 		return fmt.Errorf("preparing %s in the container: %w", name, err)
 	}
 	if err := h.LinkSetMTU(link, c.MTU); err != nil {
@@ -47,12 +47,13 @@ func address(n *Namespace, h *netlink.Handle, link netlink.Link, c Config) error
 	return nil
 }
 
-// setSysctls sets what addresses need on a device of this thread's namespace: IPv6, without which an address could not be
-// set and which some runtimes switch off in new namespaces; and arp_notify, by which the kernel announces IPv4 addresses
+// setSysctls sets what addresses need on a device of this thread's namespace: IPv6 if there is an address of it, which some runtimes switch off in new namespaces; and arp_notify, by which the kernel announces IPv4 addresses
 // when the device is set up or its MAC address is set (Documentation/networking/ip-sysctl.rst; see announce).
-func setSysctls(name string) error {
-	if err := setDisableIPv6(name, "0"); err != nil {
-		return fmt.Errorf("enabling IPv6: %w", err)
+func setSysctls(name string, ipv6 bool) error {
+	if ipv6 {
+		if err := setDisableIPv6(name, "0"); err != nil {
+			return fmt.Errorf("enabling IPv6: %w", err)
+		}
 	}
 	if err := setSysctl("ipv4/conf/"+name+"/arp_notify", "1"); err != nil {
 		return fmt.Errorf("setting arp_notify: %w", err)
@@ -66,7 +67,13 @@ func route(h *netlink.Handle, link netlink.Link, c Config) error {
 		if c.connected(r) {
 			continue
 		}
-		nr := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(r.Dst.Masked())}
+		nr := &netlink.Route{
+			LinkIndex: link.Attrs().Index, Dst: ipNet(r.Dst.Masked()),
+			MTU: r.MTU, AdvMSS: r.AdvMSS, Priority: r.Priority,
+		}
+		if r.Table != nil {
+			nr.Table = *r.Table
+		}
 		if r.Gateway.IsValid() {
 			nr.Gw = r.Gateway.AsSlice()
 			if c.later(r) {
@@ -74,6 +81,9 @@ func route(h *netlink.Handle, link netlink.Link, c Config) error {
 			}
 		} else if r.Dst.Addr().Is4() {
 			nr.Scope = netlink.SCOPE_LINK
+		}
+		if r.Scope != nil {
+			nr.Scope = netlink.Scope(*r.Scope)
 		}
 		if err := h.RouteReplace(nr); err != nil {
 			return fmt.Errorf("adding the route to %v in the container: %w", r.Dst, err)

@@ -55,6 +55,17 @@ func setUpHost(h *netlink.Handle, link, bridge netlink.Link) error {
 	return nil
 }
 
+// setAlias gives a device an alias, unless that is empty.
+func setAlias(h *netlink.Handle, link netlink.Link, alias string) error {
+	if alias == "" {
+		return nil
+	}
+	if err := h.LinkSetAlias(link, alias); err != nil {
+		return fmt.Errorf("giving %s the alias %s: %w", link.Attrs().Name, alias, err)
+	}
+	return nil
+}
+
 // disableIPv6 switches IPv6 off on a device of this thread's namespace. A kernel without IPv6, and a read-only /proc,
 // leave nothing to do: the device then has a link-local address at most.
 func disableIPv6(name string) error { return setDisableIPv6(name, "1") }
@@ -73,14 +84,23 @@ func setSysctl(path, value string) error {
 }
 
 // Delete removes the veth whose host end is called hostName, and with it the container's end. There being none is
-// success: the kernel removes the pair with the container's namespace.
+// success: the kernel removes the pair with the container's namespace. What limits the container's rate, which the kernel does
+// not remove, goes as well.
 func Delete(hostName string) error {
 	h, err := openHost()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	return deleteVeth(h, hostName)
+	return deleteAll(h, hostName)
+}
+
+func deleteAll(h *netlink.Handle, hostName string) error {
+	err := deleteVeth(h, hostName)
+	if ifb := nameOf(ifbPrefix, hostName); ifb != "" {
+		err = errors.Join(err, deleteIfb(h, ifb))
+	}
+	return err
 }
 
 func deleteVeth(h *netlink.Handle, name string) error {

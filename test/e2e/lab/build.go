@@ -12,7 +12,7 @@ import (
 // caller of CNI plugins. What is in dir already is left alone.
 func Build(dir string) error {
 	programs := []string{
-		"meshnet/meshd", "meshnet/meshctl", "meshnet/plugins/cni-meshnet", "meshnet/plugins/lxc-hook",
+		"meshnet/meshd", "meshnet/meshctl", "meshnet/plugins/cni-meshnet", "meshnet/plugins/cni-meshnet-ipam", "meshnet/plugins/lxc-hook",
 		"github.com/containernetworking/cni/cnitool",
 	}
 	args := []string{"build", "-o", dir + "/"}

@@ -6,6 +6,27 @@ import (
 	"path/filepath"
 )
 
+// debianPlugins is where Debian has the plugins of the CNI project (containernetworking-plugins).
+const debianPlugins = "/usr/lib/cni"
+
+// installPlugins fills the host's /opt/cni/bin: cni-meshnet, and the CNI project's plugins, which it is chained with.
+func (h *Host) installPlugins() {
+	h.lab.tb.Helper()
+	own, err := filepath.Glob(filepath.Join(h.lab.bin, "cni-meshnet*"))
+	if err != nil {
+		h.lab.tb.Fatalf("%s: %v", h.Name, err)
+	}
+	others, err := filepath.Glob(filepath.Join(debianPlugins, "*"))
+	if err != nil {
+		h.lab.tb.Fatalf("%s: %v", h.Name, err)
+	}
+	for _, plugin := range append(own, others...) {
+		if err := os.Symlink(plugin, filepath.Join(h.Dir, "plugins", filepath.Base(plugin))); err != nil {
+			h.lab.tb.Fatalf("%s: %v", h.Name, err)
+		}
+	}
+}
+
 // WriteCNI writes a CNI configuration of that name whose only plugin is cni-meshnet; more is put into the plugin's
 // object, such as `, "network": "prod"`, or empty.
 func (h *Host) WriteCNI(name, version, more string) {
@@ -14,6 +35,13 @@ func (h *Host) WriteCNI(name, version, more string) {
 	if err := os.WriteFile(filepath.Join(h.Dir, "cni", name+".conflist"), []byte(conf), 0o644); err != nil {
 		h.lab.tb.Fatalf("%s: %v", h.Name, err)
 	}
+}
+
+// Plugin runs a plugin of the host's /opt/cni/bin as a runtime does: env is CNI_COMMAND and so on, stdin the configuration.
+func (h *Host) Plugin(stdin string, env ...string) Result {
+	h.lab.tb.Helper()
+	args := append([]string{"env", "CNI_PATH=/opt/cni/bin"}, env...)
+	return h.TryInput(stdin, append(args, "/opt/cni/bin/cni-meshnet")...)
 }
 
 // CNI makes a network namespace and attaches it with the real cnitool.

@@ -19,7 +19,7 @@ type Host struct {
 	Name string
 	IPv4 netip.Addr // on the underlay; invalid on a host without
 	IPv6 netip.Addr // on the underlay
-	Dir  string     // on the real machine: state/ is the host's /var/lib/meshnet, cni/ its /etc/cni/net.d
+	Dir  string     // on the real machine: state/ is the host's /var/lib/meshnet, cni/ its /etc/cni/net.d, plugins/ its /opt/cni/bin
 
 	lab    *Lab
 	ns     *namespace
@@ -89,6 +89,21 @@ func (h *Host) Write(file, content string) {
 	}
 }
 
+// ownPrograms is the first directory in which a shell of the host looks for programs.
+const ownPrograms = "/run/bin"
+
+// WriteProgram makes a shell script that shells on the host find before any other program of that name, until the host reboots.
+func (h *Host) WriteProgram(name, script string) {
+	h.lab.tb.Helper()
+	h.Write(ownPrograms+"/"+name, "#!/bin/sh\n"+script)
+	h.Output("chmod", "755", ownPrograms+"/"+name)
+}
+
+// inCgroup is a script that gives the subcommand run of a program further options.
+func inCgroup(program string, options ...string) string {
+	return fmt.Sprintf("if [ \"$1\" = run ]; then shift; set -- run %s \"$@\"; fi\nexec %s \"$@\"\n", strings.Join(options, " "), program)
+}
+
 // Try runs a command on the host and returns what came of it; it is killed after 30 s.
 func (h *Host) Try(args ...string) Result {
 	h.lab.tb.Helper()
@@ -129,8 +144,8 @@ func (h *Host) Start(args ...string) *Process {
 // environment is a user's on that host.
 func (h *Host) environment() []string {
 	return []string{
-		"PATH=" + h.lab.bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root", "LANG=C.UTF-8", "CNI_PATH=" + h.lab.bin, "NETCONFPATH=" + filepath.Join(h.Dir, "cni"),
+		"PATH=" + ownPrograms + ":" + h.lab.bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "LANG=C.UTF-8", "CNI_PATH=/opt/cni/bin", "NETCONFPATH=/etc/cni/net.d",
 	}
 }
 

@@ -76,12 +76,13 @@ func (l *Lab) host(name string, ipv4 bool) *Host {
 	if ipv4 {
 		h.IPv4 = netip.AddrFrom4([4]byte{192, 0, 2, n})
 	}
-	for _, d := range []string{"state", "cni"} {
+	for _, d := range []string{"state", "cni", "plugins"} {
 		if err := os.MkdirAll(filepath.Join(h.Dir, d), 0o755); err != nil {
 			l.tb.Fatalf("making host %s: %v", name, err)
 		}
 	}
 	l.hosts = append(l.hosts, h)
+	h.installPlugins()
 	h.boot()
 	return h
 }

@@ -15,7 +15,8 @@ import (
 
 // hold is process 1 of a host. Its standard input is a pipe from the lab, its arguments the host's name and directory
 // and the lab's cgroup. `ip netns exec` would hide /sys/fs/cgroup from LXC, and without an own /sys LXC does not find
-// the host's bridges: hence the dance with /sys.
+// the host's bridges: hence the dance with /sys. /etc and /opt are the machine's until the host writes to them; the
+// directories of runtimes outlive a reboot as those of a disk do.
 const hold = `set -e
 exec 3<&0
 host=$1 dir=$2 cgroup=$3
@@ -34,6 +35,17 @@ if [ -n "$dir" ]; then
 	mkdir -p /var/lib/cni /var/lib/lxc /var/lib/rootfs /var/lib/meshnet
 	mount --bind "$dir/state" /var/lib/meshnet
 	mount --bind "$dir/../rootfs" /var/lib/rootfs
+	for own in etc opt; do
+		mkdir -p /run/own/$own/upper /run/own/$own/work
+		mount -t overlay -o "lowerdir=/$own,upperdir=/run/own/$own/upper,workdir=/run/own/$own/work" own /$own
+	done
+	mkdir -p /etc/cni/net.d /etc/containers /etc/containerd /opt/cni/bin
+	mount --bind "$dir/cni" /etc/cni/net.d
+	mount --bind "$dir/plugins" /opt/cni/bin
+	for lib in cni containerd containers docker; do
+		mkdir -p "$dir/lib/$lib" /var/lib/$lib
+		mount --bind "$dir/lib/$lib" /var/lib/$lib
+	done
 	for f in subuid subgid; do [ ! -e /etc/$f ] || mount --bind "$dir/../$f" /etc/$f; done
 fi
 echo ready
