@@ -19,10 +19,10 @@ func lxdHost(t *testing.T, h *lab.Host) (lxd, follower *lab.Process) {
 	return h.StartLXD(), follow(t, h)
 }
 
-// follow starts meshnet-lxd.
+// follow starts meshnet-lxd as its unit does: as root without any capability.
 func follow(t *testing.T, h *lab.Host) *lab.Process {
 	t.Helper()
-	p := h.Start("meshnet-lxd", "run")
+	p := h.Start("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "meshnet-lxd", "run")
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("meshnet-lxd on %s:\n%s", h.Name, p.Err.String())
@@ -157,6 +157,58 @@ func TestLXDNetwork(t *testing.T) {
 	meshed(t, hosts...)
 	allReach(t, a.LXC(lab.LXC{Name: "c1"}), b.LXC(lab.LXC{Name: "c2"})) // in the bridges that meshd has made again
 	a.Output("meshctl", "ipam", "check")
+}
+
+// "Keeps it in after LXD restarts and boot order surprises": after a boot meshd may be there before LXD has made the bridge. Containers that
+// were in meshd's own bridge at setup go along, and the host remains their way out.
+//
+//	a: c1 (LXC), web (LXD) ── LXD's network mesh, egress nat ══ underlay ══ b: c2 (LXC)
+func TestLXDMakesTheBridgeLater(t *testing.T) {
+	l := newLab(t)
+	hosts := l.Hosts("a", "b")
+	a, b := hosts[0], hosts[1]
+	mesh(t, "mesh", hosts...)
+	if out := a.Output("meshctl", "network", "set", "mesh", "--egress", "nat"); out != "mesh: bridge mesh0, dhcp open, egress nat" {
+		t.Errorf("meshctl network set says %q", out)
+	}
+	lxd, _ := lxdHost(t, a)
+	c1, c2 := a.LXC(lab.LXC{Name: "c1"}), b.LXC(lab.LXC{Name: "c2"})
+	meshed(t, hosts...)
+	allReach(t, c1, c2)
+	self := leaseNamed(b, "@a")
+	before := c1.Link()
+	a.Output("meshnet-lxd", "setup", "mesh")
+	meshed(t, hosts...)
+	allReach(t, c1, c2)
+	if after := c1.Link(); after != before {
+		t.Errorf("the interface of c1 after setup:\n%swas:\n%s", after, before)
+	}
+	web := a.LaunchLXD("web", "--network", "mesh")
+	named(t, b, web, "web")
+	had := web.Addrs()
+	a.Until("web reaches its host", func() bool { _, err := web.Ping(self[0], 56); return err == nil },
+		func() string { return fmt.Sprintf("the host has %v\n%s", self, a.Output("meshctl", "leases")) })
+	if now := leaseNamed(b, "@a"); !slices.Equal(now, self) {
+		t.Errorf("the host's own addresses are %v, were %v in the other bridge", now, self)
+	}
+
+	a.LXDCommand("stop", "-f", "web", "-q")
+	a.Meshd().Stop()
+	lxd.Signal(syscall.SIGTERM)
+	<-lxd.Done()
+	a.Output("ip", "link", "del", "mesh")
+	a.StartMeshd()
+	a.Until("waits for the bridge", func() bool { return strings.Contains(a.Output("meshctl", "status"), "there is no bridge mesh") },
+		func() string { return a.Output("meshctl", "status") })
+	a.RestartLXD()
+	meshed(t, hosts...)
+	a.LXDCommand("start", "web", "-q")
+	web = a.RunningLXD("web")
+	named(t, b, web, "web")
+	if !slices.Equal(web.Addrs(), had) {
+		t.Errorf("addresses of web = %v, were %v before", web.Addrs(), had)
+	}
+	allReach(t, web, c2)
 }
 
 // "ipv4.address and ipv6.address set by the user on the NIC are honoured"; instances of other projects, and those in a bridge that LXD does
