@@ -12,6 +12,5 @@
 // There is no state on disk: LXD knows the instances, and meshd the attachments. So it does not matter which of the three is restarted, and
 // for how long one of them was away.
 //
-// This program links github.com/canonical/lxd/client, which is under the AGPL-3.0; so this program, and no other, is under that licence
-// when it is distributed.
+// This program links github.com/canonical/lxd/client, which is under the AGPL-3.0; so the binary, and no other, is under that licence.
 package main

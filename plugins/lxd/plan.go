@@ -87,7 +87,7 @@ func (p *planner) problem(name api.AttachmentName, format string, args ...any) {
 
 // release ends what is attached under a name.
 func (p *planner) release(name api.AttachmentName) {
-	p.changes = append(p.changes, change{detach: api.DetachRequest{Network: p.network.Name, Container: name.Container, IfName: name.IfName}})
+	p.changes = append(p.changes, change{detach: api.DetachRequest{Network: p.network.Name, Container: name.Container, IfName: name.IfName, Source: api.SourceLXD}})
 	delete(p.byMAC, p.held[name].MAC)
 	delete(p.held, name)
 }

@@ -92,7 +92,7 @@ func (s *settler) leaveBridge(ctx context.Context, mesh api.Network) error {
 		if a.Source != api.SourceLXD {
 			continue
 		}
-		if _, err := s.meshd.Detach(ctx, api.DetachRequest{Network: a.Network, Container: a.Container, IfName: a.IfName}); err != nil {
+		if _, err := s.meshd.Detach(ctx, api.DetachRequest{Network: a.Network, Container: a.Container, IfName: a.IfName, Source: api.SourceLXD}); err != nil {
 			return fmt.Errorf("releasing the addresses of %s/%s: %w", a.Container, a.IfName, err)
 		}
 		s.say("meshd: %s/%s released", a.Container, a.IfName)
