@@ -39,7 +39,7 @@ func (s *settler) remove(ctx context.Context, network string) error {
 	case name == "":
 		s.say("LXD has no network of meshnet network %s", network)
 	}
-	if name == mesh.Bridge || name == "" && s.lost(mesh, known) {
+	if name == mesh.Bridge || name == "" && lost(mesh, known) {
 		return s.leaveBridge(ctx, mesh)
 	}
 	s.say("meshd: network %s uses the bridge %s, which is not LXD's", mesh.Name, mesh.Bridge)
@@ -66,8 +66,8 @@ func (s *settler) delete(n lxdapi.Network) error {
 	return nil
 }
 
-// lost reports whether meshd waits for a bridge that nobody has: another member of the cluster has removed LXD's network.
-func (s *settler) lost(mesh api.Network, known []lxdapi.Network) bool {
+// lost reports whether meshd waits for a bridge that nobody has: another member of the cluster has removed LXD's network, say.
+func lost(mesh api.Network, known []lxdapi.Network) bool {
 	for _, n := range known { // LXD lists the host's other interfaces as well
 		if n.Name == mesh.Bridge {
 			return false

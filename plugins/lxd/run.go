@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"meshnet/meshd/api"
@@ -18,7 +17,6 @@ const (
 	moveInterval   = 250 * time.Millisecond // between two looks at meshd while an instance is being moved here
 	moveTimeout    = time.Minute            // and for how long
 	callTimeout    = 20 * time.Second       // of the calls of meshd in one look
-	formerAge      = 10 * time.Minute       // how long it is remembered which addresses an interface had on another host
 )
 
 // daemon is what meshnet-lxd needs of meshd; *api.Client is one.
@@ -39,12 +37,6 @@ type runner struct {
 	waiting map[api.AttachmentName]time.Time // for another host to release the MAC, and since when
 	said    map[string]bool                  // problems that have been logged, and last
 	failure string                           // that was logged last
-}
-
-// formerAddrs are the addresses of an interface on another host.
-type formerAddrs struct {
-	addrs []netip.Addr
-	seen  time.Time
 }
 
 func newRunner(meshd daemon, log *slog.Logger) *runner {
@@ -170,89 +162,6 @@ func (r *runner) await(now time.Time, problems []problem) {
 		}
 	}
 	r.waiting = waiting
-}
-
-// do makes one change. What could not be had is a problem, and tried again later.
-func (r *runner) do(ctx context.Context, now time.Time, c change) ([]problem, error) {
-	if c.attach == nil {
-		name := api.AttachmentName{Container: c.detach.Container, IfName: c.detach.IfName}
-		if _, err := r.meshd.Detach(ctx, c.detach); err != nil {
-			return []problem{{name: name, text: "releasing its addresses: " + err.Error()}}, err
-		}
-		r.log.Info("released", "network", c.detach.Network, "container", name.Container, "ifname", name.IfName)
-		return nil, nil
-	}
-	name := api.AttachmentName{Container: c.attach.Container, IfName: c.attach.IfName}
-	if text, waits := r.retries.waits(now, *c.attach); waits {
-		return text, nil
-	}
-	a, err := r.attach(ctx, c)
-	var failed []problem
-	if err != nil {
-		failed = []problem{{name: name, text: err.Error()}}
-	}
-	r.retries.note(now, *c.attach, failed)
-	if len(a.Addresses) > 0 {
-		r.log.Info("attached", "network", a.Network, "container", a.Container, "ifname", a.IfName, "mac", a.MAC, "addrs", fmt.Sprint(a.Addresses))
-	}
-	return failed, err
-}
-
-// attach attaches an interface, and if the addresses that are asked for, or any of IPv4, cannot be had, with what can. It returns the
-// attachment, if there is one now, and what could not be had, unless nobody asked for it.
-func (r *runner) attach(ctx context.Context, c change) (api.Attachment, error) {
-	want := *c.attach
-	a, err := r.meshd.Attach(ctx, want)
-	if err == nil || errors.Is(err, api.ErrUnreachable) {
-		return a, err
-	}
-	if want.Former != nil && want.Former.Container == want.Container && want.Former.IfName == want.IfName {
-		return a, err // it keeps what it has
-	}
-	less := want
-	less.IPv4, less.IPv6 = "", netip.Addr{}
-	if less.IPv4 != want.IPv4 || less.IPv6 != want.IPv6 {
-		b, failure := r.meshd.Attach(ctx, less)
-		if failure == nil {
-			if !c.asked {
-				err = nil
-			}
-			return b, err
-		}
-		err = failure
-	}
-	if api.CodeOf(err) == api.Unavailable { // IPv6 goes on
-		less.IPv4 = api.NoIPv4
-		if b, failure := r.meshd.Attach(ctx, less); failure == nil {
-			return b, err
-		}
-	}
-	return a, err
-}
-
-// remember returns the addresses that interfaces had on other hosts: an instance that is moved to this one keeps its MAC.
-func (r *runner) remember(now time.Time, leases []api.Lease, nics []nic) map[api.MAC][]netip.Addr {
-	ours := make(map[api.MAC]bool)
-	for _, n := range nics {
-		ours[n.mac] = true
-	}
-	local := make(map[api.MAC]bool)
-	for _, l := range leases {
-		if l.Local {
-			local[l.MAC] = true
-		} else {
-			r.former[l.MAC] = formerAddrs{l.Addresses, now}
-		}
-	}
-	addrs := make(map[api.MAC][]netip.Addr)
-	for mac, f := range r.former {
-		if local[mac] || now.Sub(f.seen) > formerAge {
-			delete(r.former, mac)
-		} else if ours[mac] {
-			addrs[mac] = f.addrs
-		}
-	}
-	return addrs
 }
 
 // fail logs why instances are not looked after now, or that they are again.

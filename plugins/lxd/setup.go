@@ -47,7 +47,7 @@ func (s *settler) setup(ctx context.Context, network, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkBridge(mesh, name); err != nil {
+	if err := s.checkBridge(mesh, name, known); err != nil {
 		return err
 	}
 	if exists {
@@ -116,8 +116,8 @@ func usable(mesh api.Network, n lxdapi.Network) error {
 }
 
 // checkBridge refuses to take meshd from a bridge that somebody needs.
-func (s *settler) checkBridge(mesh api.Network, name string) error {
-	if mesh.Bridge == name {
+func (s *settler) checkBridge(mesh api.Network, name string, known []lxdapi.Network) error {
+	if mesh.Bridge == name || lost(mesh, known) { // LXD's network was renamed, say
 		return nil
 	}
 	if !mesh.BridgeOwned {
