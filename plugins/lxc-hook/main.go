@@ -12,6 +12,7 @@ import (
 
 	"meshnet/meshd/api"
 	"meshnet/plugins/attach"
+	"meshnet/plugins/lxcconf"
 )
 
 // version is set by the build (-ldflags -X).
@@ -131,7 +132,7 @@ func (o options) chooseIPv4(e event, r *attach.Request) {
 	if e.kind != netUp {
 		return
 	}
-	configured := configuredIPv4(e.config, o.ifname)
+	configured := lxcconf.ConfiguredIPv4(e.config, o.ifname)
 	if r.IPv4 == "" && configured.IsValid() {
 		r.IPv4 = configured.Addr().String()
 	}

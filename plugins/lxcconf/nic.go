@@ -1,4 +1,4 @@
-package main
+package lxcconf
 
 import (
 	"bufio"
@@ -12,46 +12,46 @@ import (
 // maxConfig is how much of a container's configuration is read, in bytes. Real ones have a few thousand.
 const maxConfig = 1 << 20
 
-// nic is what a container's configuration says of one interface (lxc.net.N.KEY, lxc.container.conf(5)).
-type nic struct {
-	kind, name string       // the values of type and name
-	ipv4       netip.Prefix // the first ipv4.address; the zero Prefix if there is none
+// NIC is what a container's configuration says of one interface (lxc.net.N.KEY, lxc.container.conf(5)).
+type NIC struct {
+	Kind, Name string       // the values of type and name
+	IPv4       netip.Prefix // the first ipv4.address; the zero Prefix if there is none
 }
 
-// configuredIPv4 returns the IPv4 address in the configuration at path of the veth that LXC calls ifname, else of the only
+// ConfiguredIPv4 returns the IPv4 address in the configuration at path of the veth that LXC calls ifname, else of the only
 // one to which the configuration gives no name. It returns the zero Prefix if there is none, or the file cannot be read.
 // Files that are included are not. (With lxc.net.N.type = empty, LXC 5 fails on any address.)
-func configuredIPv4(path, ifname string) netip.Prefix {
+func ConfiguredIPv4(path, ifname string) netip.Prefix {
 	f, err := os.Open(path)
 	if err != nil {
 		return netip.Prefix{}
 	}
 	defer f.Close()
-	return pick(parseNICs(io.LimitReader(f, maxConfig)), ifname).ipv4
+	return pick(Parse(io.LimitReader(f, maxConfig)), ifname).IPv4
 }
 
-// pick returns the veth called ifname, or the only one without a name, or an empty nic.
-func pick(nics map[int]nic, ifname string) nic {
-	var found []nic
+// pick returns the veth called ifname, or the only one without a name, or an empty NIC.
+func pick(nics map[int]NIC, ifname string) NIC {
+	var found []NIC
 	for _, n := range nics {
 		switch {
-		case n.kind != "veth":
-		case n.name == ifname:
+		case n.Kind != "veth":
+		case n.Name == ifname:
 			return n
-		case n.name == "":
+		case n.Name == "":
 			found = append(found, n)
 		}
 	}
 	if len(found) != 1 {
-		return nic{}
+		return NIC{}
 	}
 	return found[0]
 }
 
-// parseNICs reads lxc.net.N.type, name and ipv4.address, and passes over everything else. As for LXC, a key without a
+// Parse reads lxc.net.N.type, name and ipv4.address, and passes over everything else. As for LXC, a key without a
 // value takes back what was said before.
-func parseNICs(r io.Reader) map[int]nic {
-	nics := make(map[int]nic)
+func Parse(r io.Reader) map[int]NIC {
+	nics := make(map[int]NIC)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxConfig)
 	for lines.Scan() {
@@ -73,17 +73,17 @@ func parseNICs(r io.Reader) map[int]nic {
 	return nics
 }
 
-func (n *nic) set(key, value string) {
+func (n *NIC) set(key, value string) {
 	switch key {
 	case "type":
-		n.kind = value
+		n.Kind = value
 	case "name":
-		n.name = value
+		n.Name = value
 	case "ipv4.address":
 		if value == "" {
-			n.ipv4 = netip.Prefix{}
-		} else if !n.ipv4.IsValid() {
-			n.ipv4 = parseAddress(value)
+			n.IPv4 = netip.Prefix{}
+		} else if !n.IPv4.IsValid() {
+			n.IPv4 = parseAddress(value)
 		}
 	}
 }

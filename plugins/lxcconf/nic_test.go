@@ -1,4 +1,4 @@
-package main
+package lxcconf
 
 import (
 	"net/netip"
@@ -47,25 +47,25 @@ func TestConfiguredIPv4(t *testing.T) {
 		if row.want != "" {
 			want = netip.MustParsePrefix(row.want)
 		}
-		if got := configuredIPv4(path, "eth0"); got != want {
-			t.Errorf("%s: configuredIPv4 = %v, want %v", row.name, got, want)
+		if got := ConfiguredIPv4(path, "eth0"); got != want {
+			t.Errorf("%s: ConfiguredIPv4 = %v, want %v", row.name, got, want)
 		}
 	}
 	for _, path := range []string{"", "/nonexistent/config", t.TempDir()} {
-		if got := configuredIPv4(path, "eth0"); got.IsValid() {
-			t.Errorf("configuredIPv4(%q) = %v, want none", path, got)
+		if got := ConfiguredIPv4(path, "eth0"); got.IsValid() {
+			t.Errorf("ConfiguredIPv4(%q) = %v, want none", path, got)
 		}
 	}
 }
 
 // Whatever is in the file, what is found is an IPv4 address or none.
-func FuzzParseNICs(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/16 10.77.255.255\n")
 	f.Add("lxc.net.0.ipv4.address = 10.77.0.9\nlxc.net =\nlxc.net.1.name='eth0'")
 	f.Fuzz(func(t *testing.T, text string) {
-		for i, n := range parseNICs(strings.NewReader(text)) {
-			if i < 0 || n.ipv4 != (netip.Prefix{}) && (!n.ipv4.IsValid() || !n.ipv4.Addr().Is4()) {
-				t.Errorf("parseNICs(%q) has %d: %+v", text, i, n)
+		for i, n := range Parse(strings.NewReader(text)) {
+			if i < 0 || n.IPv4 != (netip.Prefix{}) && (!n.IPv4.IsValid() || !n.IPv4.Addr().Is4()) {
+				t.Errorf("Parse(%q) has %d: %+v", text, i, n)
 			}
 		}
 	})
