@@ -40,7 +40,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		{"empty", nil, "at offset 0: the header has 0 bytes"},
 		{"short header", whole[:40], "at offset 0: the header has 40 bytes"},
 		{"another kind of file", bytes.Repeat([]byte("x"), 200), "at offset 0: it does not begin with"},
-		{"later version", flip(9), "at offset 0: its version is 17"},
+		{"later version", flip(9), "at offset 0: its version is 18"},
 		{"header", flip(30), "at offset 0: the header's checksum is wrong"},
 		{"snapshot cut off", whole[:second-1], "at offset 0: the snapshot ends at"},
 		{"snapshot", flip(headerLen + 20), "at offset 80: a record that was on disk"},

@@ -24,7 +24,8 @@ import (
 // The snapshot is what was in the file when it got its name, all of it already durable; so damage below its end is never
 // the trace of a crash. Above it, at most one record at a time is not durable, so a crash leaves at most maxRecord bytes.
 const (
-	journalVersion = 1
+	journalVersion = 2 // with entries of kind entryLabels; all else is as in version 1
+	oldestVersion  = 1
 	headerLen      = 80
 	recordHead     = 12
 	maxBody        = 64 << 10 // bytes of entries in one record
@@ -69,8 +70,9 @@ func parseHeader(b []byte) (h header, snapshot int, err error) {
 	if string(b[:8]) != journalMagic {
 		return header{}, 0, fmt.Errorf("it does not begin with %q", journalMagic)
 	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != journalVersion {
-		return header{}, 0, fmt.Errorf("its version is %d, this meshd reads version %d", v, journalVersion)
+	if v := binary.BigEndian.Uint16(b[8:]); v < oldestVersion || v > journalVersion {
+		return header{}, 0, fmt.Errorf("its version is %d, this meshd reads versions %d to %d: start the meshd that wrote it, or a newer one", v,
+			oldestVersion, journalVersion)
 	}
 	if binary.BigEndian.Uint32(b[76:]) != checksum(b[:76]) {
 		return header{}, 0, errors.New("the header's checksum is wrong")

@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -66,10 +67,10 @@ func sampleJournal() []byte {
 // The layout of record.go; the checksums are from an implementation of its own.
 func TestJournalBytes(t *testing.T) {
 	got := testJournal([]entry{leaseEntry("web", 0x0123456789abcdef)}, []entry{holderEntry("web", lxc)}, []entry{releaseEntry("web")})
-	want := "6d6e6c6561736573" + "0001" + "0000" + // magic, version, zero
+	want := "6d6e6c6561736573" + "0002" + "0000" + // magic, version, zero
 		"01000000000000000000000000000000" + // network ID
 		"0200000000000000000000000000000000000000000000000000000000000000" + // node ID
-		"fd8b520e14130000" + "0000000000000098" + "67678d97" + // subnet, end of the snapshot, checksum
+		"fd8b520e14130000" + "0000000000000098" + "e634c573" + // subnet, end of the snapshot, checksum
 		"6d6e7263" + "0000003c" + "32d09c98" + // mark, length, checksum
 		"01" + "18bae265bfd5cdef" + "0123456789abcdef" + "02cdef000000" + "000000000000" + "0003776562" + "000465746830" +
 		"0003636e69" + "000d2f72756e2f6e65746e732f6331" +
@@ -79,6 +80,19 @@ func TestJournalBytes(t *testing.T) {
 		"02" + "17979cfe362a0000" + "0003776562" + "000465746830"
 	if fmt.Sprintf("%x", got) != want {
 		t.Errorf("journal =\n%x, want\n%s", got, want)
+	}
+}
+
+// A journal of version 1, which has no labels, is read; what is written has the newest. Others are another meshd's.
+func TestJournalVersions(t *testing.T) {
+	for version, want := range map[uint16]string{0: "its version is 0", 1: "", journalVersion: "", journalVersion + 1: "or a newer one"} {
+		b := testJournal([]entry{leaseEntry("web", 1<<20)})
+		binary.BigEndian.PutUint16(b[8:], version)
+		binary.BigEndian.PutUint32(b[76:], checksum(b[:76]))
+		_, table, _, err := replay(b)
+		if want == "" && (err != nil || len(table.leases) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("version %d: %v, want %q", version, err, want)
+		}
 	}
 }
 

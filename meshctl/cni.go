@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -57,7 +58,7 @@ func cniConfigCommand(c *cli) *cobra.Command {
 		Long: `DESCRIPTION
   Write /etc/cni/net.d/10-NETWORK.conflist and print its path. A file that meshctl wrote is replaced; one that somebody
   else wrote, or another file for a CNI network of the same name, only with --force. Whoever reads the directory meanwhile
-  finds the old file or the new one. Needs no meshd, and does not ask whether there is such a network.
+  finds the old file or the new one. Needs no meshd; if one runs that is not in this network, that is said.
 
   --containerd, the default, and --kubernetes are for runtimes of which new ones know version 1.1.0 of the specification,
   with garbage collection, and others 1.0.0; --podman says 1.0.0. Kubernetes takes the first file of the directory by
@@ -66,14 +67,15 @@ func cniConfigCommand(c *cli) *cobra.Command {
   Plugins in --chain run after cni-meshnet. portmap gets the capability portMappings, bandwidth gets that of its name,
   which cni-meshnet otherwise has. tuning, sbr and firewall get no options; edit the file for those.
 
-  Containers have no default route unless --gateway names a router on the network.
+  Containers have a default route if this host is their way out (network create or join with --egress nat), or if --gateway names a router
+  on the network.
 
 ` + footer,
 		Example: `  meshctl cni config home
-  meshctl cni config prod --kubernetes --chain portmap --gateway 10.77.0.1
+  meshctl cni config prod --kubernetes --chain portmap
   meshctl cni config home --podman --dir -                # to standard output`,
 		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := f.conflist(args[0], c.socket)
 			if err != nil {
 				return err
@@ -89,6 +91,7 @@ func cniConfigCommand(c *cli) *cobra.Command {
 			if err := file.write(text); err != nil {
 				return err
 			}
+			c.warnUnknown(cmd.Context(), args[0])
 			if first := file.before(); f.kubernetes && first != "" {
 				fmt.Fprintf(c.stderr, "Kubernetes will use %s, which comes before %s; remove or rename it\n", first, file.path())
 			}
@@ -108,6 +111,15 @@ func cniConfigCommand(c *cli) *cobra.Command {
 	flags.StringVar(&f.pluginIn, "plugins", cniPluginDir, "`directory` of the plugins, to ask the chained ones for their versions")
 	flags.BoolVar(&f.force, "force", false, "replace a file that meshctl did not write")
 	return cmd
+}
+
+// warnUnknown says so if this host is not in the network.
+func (c *cli) warnUnknown(ctx context.Context, network string) {
+	networks, err := c.client().Networks(ctx)
+	if err != nil || slices.ContainsFunc(networks, func(n api.Network) bool { return n.Name == network }) {
+		return
+	}
+	fmt.Fprintf(c.stderr, "this host is not in network %s yet: until it is (meshctl network join), its containers do not start\n", network)
 }
 
 // chainable are the plugins that can run after cni-meshnet without options, with the capabilities that they get.

@@ -150,3 +150,24 @@ func TestCNIInstall(t *testing.T) {
 		t.Errorf("onto itself: %q, %v", text, err)
 	}
 }
+
+// Who leaves a network is told which configurations still put containers on it; who writes one for a network that the host is not in,
+// that.
+func TestConflistsOfNetworksThatAreNotThere(t *testing.T) {
+	start(t, new(daemon))
+	dir := t.TempDir()
+	code, _, stderr := meshctl("", "cni config home --dir "+dir)
+	if code != exitDone || stderr != "" {
+		t.Errorf("for home: exit %d, stderr %q", code, stderr)
+	}
+	if code, _, stderr := meshctl("", "cni config hoem --dir "+dir); code != exitDone || !strings.Contains(stderr, "this host is not in network hoem yet") {
+		t.Errorf("for hoem: exit %d, stderr %q", code, stderr)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "99-broken.conflist"), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := meshctl("", "network leave home --cni-dir "+dir)
+	if want := dir + "/10-home.conflist puts containers on home: they do not start any more; remove it\n"; code != exitDone || stdout != "left home\n" || stderr != want {
+		t.Errorf("leave: exit %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
+	}
+}

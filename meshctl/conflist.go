@@ -90,6 +90,23 @@ func isOurs(text []byte) bool {
 	return json.Unmarshal(text, &list) == nil && len(list.Plugins) > 0 && list.Plugins[0].Type == "cni-meshnet"
 }
 
+// conflistsFor returns the files in a directory by which containers are put on a network of meshnet.
+func conflistsFor(dir, network string) []string {
+	files, err := filepath.Glob(filepath.Join(dir, "*.conflist"))
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(files, func(path string) bool {
+		text, err := os.ReadFile(path)
+		var list struct {
+			Plugins []struct {
+				Network string `json:"network"`
+			} `json:"plugins"`
+		}
+		return err != nil || !isOurs(text) || json.Unmarshal(text, &list) != nil || list.Plugins[0].Network != network
+	})
+}
+
 // nameIn returns the name of a configuration's CNI network, "" if it has none that can be read.
 func nameIn(text []byte) string {
 	var list struct {

@@ -122,8 +122,12 @@ func (d *daemon) Peers(context.Context, string) ([]api.Peer, error) {
 	return []api.Peer{
 		{
 			Network: "home", Name: "db-1", ID: strings.Repeat("cd", 32), State: api.PeerUp, Since: began(),
-			Endpoint: netip.MustParseAddrPort("[2001:db8::2]:7000"), PathMTU: 1500, Established: began().Add(26 * time.Hour),
+			Path: "direct", Endpoint: netip.MustParseAddrPort("[2001:db8::2]:7000"), PathMTU: 1500, Established: began().Add(26 * time.Hour),
 			LastReceived: now().Add(-4 * time.Second), RXBytes: 1 << 20, TXBytes: 2000, Attachments: 1, Instance: 7,
+		},
+		{
+			Network: "home", Name: "lap-1", ID: strings.Repeat("de", 32), State: api.PeerUp, Since: began(), Path: "via db-1",
+			Established: began().Add(25 * time.Hour), LastReceived: now().Add(-time.Second), RXBytes: 300, TXBytes: 400, Instance: 9,
 		},
 		{
 			Network: "home", Name: "db\x1b[31m", ID: strings.Repeat("ef", 32), State: api.PeerDown,

@@ -399,6 +399,7 @@ func tokenCommand(c *cli) *cobra.Command {
 
 func leaveCommand(c *cli) *cobra.Command {
 	var force bool
+	var cniDir string
 	cmd := &cobra.Command{
 		Use:   "leave NAME",
 		Short: "Leave a network",
@@ -411,6 +412,8 @@ func leaveCommand(c *cli) *cobra.Command {
   get no more blocks. Bring them up (meshctl ipam show), or say --force and then recover the registry on another host
   (meshctl ipam recover).
 
+  CNI configurations for the network stay; which these are is printed.
+
 ` + footer,
 		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -418,9 +421,13 @@ func leaveCommand(c *cli) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(c.stdout, "left %s\n", args[0])
+			for _, file := range conflistsFor(cniDir, args[0]) {
+				fmt.Fprintf(c.stderr, "%s puts containers on %s: they do not start any more; remove it\n", file, args[0])
+			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "leave even if the registry of IPv4 blocks loses its majority")
+	cmd.Flags().StringVar(&cniDir, "cni-dir", cniConfigDir, "`directory` of the CNI configurations")
 	return cmd
 }

@@ -50,11 +50,11 @@ func (c *cli) networkTable(networks []api.Network) error {
 
 func (c *cli) peerTable(peers []api.Peer) error {
 	t := newTable(c.stdout)
-	t.row("NETWORK", "PEER", "STATE", "ENDPOINT", "MTU", "SESSION", "HEARD", "RX", "TX", "CONTAINERS", "ID")
+	t.row("NETWORK", "PEER", "STATE", "PATH", "ENDPOINT", "MTU", "SESSION", "HEARD", "RX", "TX", "CONTAINERS", "ID")
 	now := c.now()
 	for _, p := range peers {
-		t.row(p.Network, dash(p.Name), string(p.State), endpoint(p.Endpoint), pathMTU(p), age(now, p.Established), age(now, p.LastReceived),
-			size(p.RXBytes), size(p.TXBytes), fmt.Sprint(p.Attachments), p.ID[:min(10, len(p.ID))])
+		t.row(p.Network, dash(p.Name), string(p.State), dash(p.Path), endpoint(p.Endpoint), pathMTU(p), age(now, p.Established),
+			age(now, p.LastReceived), size(p.RXBytes), size(p.TXBytes), fmt.Sprint(p.Attachments), p.ID[:min(10, len(p.ID))])
 	}
 	if err := t.flush(); err != nil {
 		return err

@@ -84,13 +84,15 @@ func (d *daemon) Detach(_ context.Context, r api.DetachRequest) (bool, error) {
 		return false, notRunning(s.Name, failure)
 	}
 	a := ipam.Attachment{Container: r.Container, IfName: r.IfName}
-	if r.Source != "" {
-		other := func(l ipam.Lease) bool { return l.Attachment == a && l.Holder.Source != string(r.Source) }
-		if slices.ContainsFunc(n.Leases(), other) {
-			return false, nil
-		}
+	if slices.ContainsFunc(n.Leases(), func(l ipam.Lease) bool { return l.Attachment == a && !isOf(l.Holder, r) }) {
+		return false, nil
 	}
 	return n.Detach(a)
+}
+
+// isOf reports whether what h holds is what r is about. Of leases of earlier versions nobody knows which CNI network they are of.
+func isOf(h ipam.Holder, r api.DetachRequest) bool {
+	return (r.Source == "" || h.Source == string(r.Source)) && (r.CNINetwork == "" || h.Config == "" || h.Config == r.CNINetwork)
 }
 
 // checkHolder refuses to make an interface out of addresses that belong to another plugin's, and the reverse: whoever detaches

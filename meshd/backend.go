@@ -169,6 +169,7 @@ func peerOf(network string, p node.Peer) api.Peer {
 		ID:           p.ID.String(),
 		State:        peerState(p.State),
 		Since:        p.Since,
+		Path:         peerPath(p),
 		Endpoint:     p.Endpoint,
 		Endpoints:    p.Endpoints,
 		PathMTU:      p.PathMTU.Packet,
@@ -185,6 +186,17 @@ func peerOf(network string, p node.Peer) api.Peer {
 		Created:      p.Created,
 		Warnings:     p.Warnings,
 	}
+}
+
+// peerPath returns how a peer is reached, in words; "" without a session.
+func peerPath(p node.Peer) string {
+	switch {
+	case p.Relay != "":
+		return "via " + p.Relay
+	case p.Endpoint.IsValid():
+		return "direct"
+	}
+	return ""
 }
 
 func peerState(s node.PeerState) api.PeerState {

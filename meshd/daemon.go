@@ -28,6 +28,7 @@ type daemon struct {
 	hub      *hub.Hub
 	conns    []*udp.Conn // the hub's sockets
 	without  []string    // offloads not to use
+	relay    bool        // this host relays for members of its networks
 	state    *config.State
 	log      *slog.Logger
 

@@ -83,6 +83,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		hub:      hub.New(ports(conns), log),
 		conns:    slices.Concat(conns...),
 		without:  opts.Without,
+		relay:    opts.Relay,
 		state:    state,
 		log:      log,
 		ctx:      ctx,

@@ -108,6 +108,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Instance:       s.LastInstance,
 		AES:            hasAES(),
 		Created:        s.Created,
+		Relay:          d.relay,
 		MTU:            s.MTU,
 		Prefix:         ipam.Subnet(s.IPv6),
 		Pools:          poolPrefixes(s.Pools),

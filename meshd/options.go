@@ -22,7 +22,7 @@ const usage = `NAME
 
 SYNOPSIS
     meshd [--state DIR] [--socket PATH] [--listen ADDR:PORT]... [--config FILE]
-          [--name NAME] [--log-level LEVEL] [--without OFFLOAD]...
+          [--name NAME] [--log-level LEVEL] [--no-relay] [--without OFFLOAD]...
 
 DESCRIPTION
     meshd makes this host a member of its networks: it keeps an encrypted session with
@@ -43,6 +43,8 @@ OPTIONS
                         what the command line says too is taken from there
     --name NAME         this host's name in its networks (the host's name)
     --log-level LEVEL   debug, info, warn or error (info)
+    --no-relay          do not pass on what members of this host's networks send each
+                        other that cannot reach each other
     --without OFFLOAD   do not use tap-checksum, tap-tso, tap-uso, udp-gso,
                         udp-gro or udp-lanes,
                         while a fault is hunted; may be repeated
@@ -75,7 +77,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	said := config.Default()
 	var file, level string
 	var listen, without []string
-	var showVersion bool
+	var noRelay, showVersion bool
 	flags.StringVar(&said.State, "state", said.State, "")
 	flags.StringVar(&said.Socket, "socket", said.Socket, "")
 	flags.Func("listen", "", func(s string) error { listen = append(listen, s); return nil })
@@ -83,6 +85,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&said.Name, "name", said.Name, "")
 	flags.StringVar(&level, "log-level", "info", "")
 	flags.Func("without", "", func(s string) error { without = append(without, s); return nil })
+	flags.BoolVar(&noRelay, "no-relay", false, "")
 	flags.BoolVar(&showVersion, "version", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -113,6 +116,8 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 		case "listen":
 			c.Listen = listen
 			err = errors.Join(err, named("--listen", config.CheckListen(listen)))
+		case "no-relay":
+			c.Relay = !noRelay
 		case "without":
 			c.Without = without
 			err = errors.Join(err, named("--without", config.CheckWithout(without)))

@@ -62,11 +62,11 @@ func TestCommandLineWins(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	opts, err := parseOptions([]string{"--config", file, "--name", "line", "--listen", ":2", "--listen", ":3"}, &out)
+	opts, err := parseOptions([]string{"--config", file, "--name", "line", "--listen", ":2", "--listen", ":3", "--no-relay"}, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if opts.Name != "line" || !slices.Equal(opts.Listen, []string{":2", ":3"}) || opts.Socket != "/file.sock" || opts.LogLevel >= 0 {
-		t.Errorf("options = %+v, want name and listen of the command line, socket and level of the file", opts)
+	if opts.Name != "line" || !slices.Equal(opts.Listen, []string{":2", ":3"}) || opts.Socket != "/file.sock" || opts.LogLevel >= 0 || opts.Relay {
+		t.Errorf("options = %+v, want name, listen and no relay of the command line, socket and level of the file", opts)
 	}
 }

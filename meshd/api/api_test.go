@@ -227,11 +227,11 @@ func TestCalls(t *testing.T) {
 		{"detach", func() (any, error) {
 			return c.Detach(ctx, DetachRequest{Network: "home", Container: "c", IfName: "eth0"})
 		}, true,
-			"Detach {Network:home Container:c IfName:eth0 Source:}"},
+			"Detach {Network:home Container:c IfName:eth0 Source: CNINetwork:}"},
 		{"detach of another", func() (any, error) {
-			return c.Detach(ctx, DetachRequest{Network: "other", Container: "c", IfName: "eth0", Source: SourceCNI})
+			return c.Detach(ctx, DetachRequest{Network: "other", Container: "c", IfName: "eth0", Source: SourceCNI, CNINetwork: "pods"})
 		}, false,
-			"Detach {Network:other Container:c IfName:eth0 Source:cni}"},
+			"Detach {Network:other Container:c IfName:eth0 Source:cni CNINetwork:pods}"},
 		{"ready", func() (any, error) { return c.Ready(ctx, "home") },
 			Readiness{Network: "home", State: NetworkUp, Peers: PeerCount{Up: 1, Total: 2}}, "Ready home"},
 		{"ipam", func() (any, error) { return c.IPAM(ctx, "home") },

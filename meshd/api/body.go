@@ -118,21 +118,22 @@ func endpointsOf(r *http.Request) ([]string, error) {
 	return endpoints, nil
 }
 
-// sourceOf returns the source in r's query, "" for none, and refuses any other parameter. It is not checked.
-func sourceOf(r *http.Request) (Source, error) {
+// whose reads from r's query whose attachment is to be detached, and refuses any other parameter. What it reads is not checked.
+func (d *DetachRequest) whose(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", Errorf(Invalid, "bad query: %w", err)
+		return Errorf(Invalid, "bad query: %w", err)
 	}
 	for key, values := range query {
-		if key != "source" || len(values) != 1 {
-			return "", Errorf(Invalid, "unknown parameter %.80q, or given %d times", key, len(values))
+		switch {
+		case key != "source" && key != "cni_network" || len(values) != 1:
+			return Errorf(Invalid, "unknown parameter %.80q, or given %d times", key, len(values))
+		case values[0] == "":
+			return Errorf(Invalid, "%s is empty", key)
 		}
 	}
-	if values, ok := query["source"]; ok && values[0] == "" {
-		return "", Errorf(Invalid, "source is empty")
-	}
-	return Source(query.Get("source")), nil
+	d.Source, d.CNINetwork = Source(query.Get("source")), query.Get("cni_network")
+	return nil
 }
 
 // writeJSON answers with v. A caller that has gone is nobody's concern.

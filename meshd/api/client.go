@@ -145,8 +145,15 @@ func (c *Client) Detach(ctx context.Context, r DetachRequest) (bool, error) {
 		return false, Errorf(Invalid, "%w", err)
 	}
 	path := attachmentPath(r.Network, r.Container, r.IfName)
+	query := make(url.Values)
 	if r.Source != "" {
-		path += "?" + url.Values{"source": {string(r.Source)}}.Encode()
+		query.Set("source", string(r.Source))
+	}
+	if r.CNINetwork != "" {
+		query.Set("cni_network", r.CNINetwork)
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
 	}
 	d, err := get[Detached](ctx, c, http.MethodDelete, path, nil)
 	return d.Detached, err

@@ -261,8 +261,7 @@ func (h *handler) only(ctx context.Context) (string, error) {
 
 func (h *handler) detach(r *http.Request) (any, error) {
 	req := DetachRequest{Network: r.PathValue("name"), Container: r.PathValue("container"), IfName: r.PathValue("ifname")}
-	var err error
-	if req.Source, err = sourceOf(r); err != nil {
+	if err := req.whose(r); err != nil {
 		return nil, err
 	}
 	if err := req.check(); err != nil {

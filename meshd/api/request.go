@@ -106,6 +106,8 @@ type DetachRequest struct {
 	Container string
 	IfName    string
 	Source    Source // of the attachment: one of another source stays; "": whichever
+	// CNINetwork is the attachment's name of a CNI network configuration: one of another stays; "": whichever.
+	CNINetwork string
 }
 
 // Limits of what a caller writes, in bytes.
@@ -234,6 +236,9 @@ func (r *DetachRequest) check() error {
 			return err
 		}
 	}
+	if err := checkCNINetwork(r.CNINetwork); err != nil {
+		return err
+	}
 	return checkAttachment(r.Network, r.Container, r.IfName)
 }
 
@@ -247,9 +252,6 @@ func checkSource(s Source) error {
 
 // checkLabels checks what is only kept for others to read.
 func (o *AttachOptions) checkLabels() error {
-	if n := len(o.CNINetwork); n > MaxCNINetwork {
-		return fmt.Errorf("cni_network has %d bytes; at most %d are allowed", n, MaxCNINetwork)
-	}
 	if n := len(o.Aliases); n > MaxAliases {
 		return fmt.Errorf("there are %d aliases; at most %d are allowed", n, MaxAliases)
 	}
@@ -258,7 +260,14 @@ func (o *AttachOptions) checkLabels() error {
 			return err
 		}
 	}
-	return checkPrintable("cni_network", o.CNINetwork)
+	return checkCNINetwork(o.CNINetwork)
+}
+
+func checkCNINetwork(name string) error {
+	if n := len(name); n > MaxCNINetwork {
+		return fmt.Errorf("cni_network has %d bytes; at most %d are allowed", n, MaxCNINetwork)
+	}
+	return checkPrintable("cni_network", name)
 }
 
 func checkAttachment(network, container, ifname string) error {

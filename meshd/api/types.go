@@ -77,7 +77,8 @@ type Peer struct {
 	ID           string           `json:"id"`                     // identity, 64 hexadecimal digits
 	State        PeerState        `json:"state"`                  //
 	Since        time.Time        `json:"since,omitzero"`         // when State began
-	Endpoint     netip.AddrPort   `json:"endpoint,omitzero"`      // where its datagrams come from; none without a session
+	Path         string           `json:"path,omitempty"`         // "direct", or "via" and the name of the member that relays; none without a session
+	Endpoint     netip.AddrPort   `json:"endpoint,omitzero"`      // where its datagrams come from; none without a direct session
 	Endpoints    []netip.AddrPort `json:"endpoints"`              // where it says it can be reached
 	PathMTU      int              `json:"path_mtu,omitempty"`     // bytes of the IP packets that carry frames there; none: not probed yet
 	PathCut      bool             `json:"path_cut,omitempty"`     // not even these pass whole: IP cuts them on the way

@@ -54,6 +54,7 @@ type Config struct {
 	FWMark   int        // SO_MARK of the UDP sockets, 32 bits; 0: none
 	LogLevel slog.Level //
 	Without  []string   // offloads that are not to be used
+	Relay    bool       // pass on what members send each other that cannot reach each other
 	Networks []Network  // to be a member of; others are left alone
 }
 
@@ -89,6 +90,7 @@ func Default() Config {
 		State:  DefaultState,
 		Socket: DefaultSocket,
 		Group:  DefaultGroup,
+		Relay:  true,
 	}
 }
 

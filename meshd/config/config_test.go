@@ -65,7 +65,8 @@ func TestParse(t *testing.T) {
 			group = ""
 			fwmark = 4294967295
 			log_level = "debug"
-			without = ["udp-gso", "tap-uso"]`,
+			without = ["udp-gso", "tap-uso"]
+			relay = false`,
 			func(c *Config) {
 				*c = Config{
 					Name: "web-1", Listen: []string{"192.0.2.1:7000", "[2001:db8::1]:0", ":1"}, State: "/var/lib/x",

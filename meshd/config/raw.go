@@ -24,6 +24,7 @@ type rawConfig struct {
 	FWMark   *int64       `toml:"fwmark"`
 	LogLevel *string      `toml:"log_level"`
 	Without  []string     `toml:"without"`
+	Relay    *bool        `toml:"relay"`
 	Networks []rawNetwork `toml:"network"`
 }
 
@@ -117,6 +118,9 @@ func (r *rawConfig) daemon(c *Config) error {
 	}
 	if len(r.Without) > 0 {
 		c.Without = r.Without
+	}
+	if r.Relay != nil {
+		c.Relay = *r.Relay
 	}
 	if r.LogLevel != nil {
 		level, err := ParseLevel(*r.LogLevel)

@@ -34,6 +34,7 @@ type Config struct {
 	Name      string // 1 to MaxName printable ASCII characters without space
 	Instance  uint64 // when this meshd started; grows with each start
 	Created   bool   // this node created the network
+	Relays    bool   // this node relays
 	Endpoints []netip.AddrPort
 
 	// Send seals and sends one datagram. It must not block and must not keep payload, which has at most
@@ -102,7 +103,7 @@ func New(cfg Config) (*Control, error) {
 		cfg:       cfg,
 		wake:      make(chan struct{}, 1),
 		stop:      make(chan struct{}),
-		self:      meta{instance: cfg.Instance, created: cfg.Created, name: cfg.Name, endpoints: clean(cfg.Endpoints)},
+		self:      meta{instance: cfg.Instance, created: cfg.Created, relays: cfg.Relays, name: cfg.Name, endpoints: clean(cfg.Endpoints)},
 		roster:    newRoster(),
 		tables:    neighbour.NewTables(now, cfg.Self, cfg.Instance),
 		intros:    newIntroductions(),

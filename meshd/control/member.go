@@ -39,6 +39,7 @@ type Member struct {
 	Endpoints []netip.AddrPort // where it thinks it can be reached; not to be modified
 	Instance  uint64           // when its meshd started: grows with each start
 	Created   bool             // it created the network
+	Relays    bool             // it relays datagrams between members that cannot reach each other
 	State     State
 	Since     time.Time // when State began, as seen from here
 }

@@ -14,7 +14,8 @@ const (
 	maxEndpoints = 8
 
 	metaVersion   = 1
-	flagCreated   = 1
+	flagCreated   = 1 << 0
+	flagRelays    = 1 << 1
 	metaHeaderLen = 1 + 1 + 8 + 1
 	endpointLen   = 16 + 2
 	maxMeta       = metaHeaderLen + MaxName + 1 + maxEndpoints*endpointLen // within memberlist.MetaMaxSize, 512
@@ -29,6 +30,7 @@ var (
 type meta struct {
 	instance  uint64
 	created   bool
+	relays    bool
 	name      string
 	endpoints []netip.AddrPort // at most maxEndpoints, addresses unmapped
 }
@@ -40,6 +42,9 @@ func (m meta) append(dst []byte) []byte {
 	var flags byte
 	if m.created {
 		flags |= flagCreated
+	}
+	if m.relays {
+		flags |= flagRelays
 	}
 	dst = binary.BigEndian.AppendUint64(append(dst, metaVersion, flags), m.instance)
 	dst = append(append(dst, byte(len(m.name))), m.name...)
@@ -63,7 +68,7 @@ func parseMeta(b []byte) (meta, error) {
 		return meta{}, fmt.Errorf("%w: version %d", errMetaInvalid, b[0])
 	}
 	// Flags (1), instance (8).
-	m := meta{created: b[1]&flagCreated != 0, instance: binary.BigEndian.Uint64(b[2:])}
+	m := meta{created: b[1]&flagCreated != 0, relays: b[1]&flagRelays != 0, instance: binary.BigEndian.Uint64(b[2:])}
 	// Name.
 	n := int(b[10])
 	b = b[metaHeaderLen:]

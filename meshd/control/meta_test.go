@@ -36,6 +36,14 @@ func TestMetaBytes(t *testing.T) {
 			t.Errorf("parseMeta of the first %d bytes error = %v, want short", i, err)
 		}
 	}
+	relays := metaVector.meta
+	relays.relays = true
+	if b[1] |= flagRelays; !reflect.DeepEqual(relays.append(nil), b[:len(relays.append(nil))]) {
+		t.Errorf("append of one that relays = %x", relays.append(nil))
+	}
+	if got, err := parseMeta(b); err != nil || !reflect.DeepEqual(got, relays) {
+		t.Errorf("parseMeta of one that relays = %+v, %v", got, err)
+	}
 	most := meta{name: strings.Repeat("n", MaxName), endpoints: make([]netip.AddrPort, 20)}
 	if n := len(most.append(nil)); n != maxMeta || n > memberlist.MetaMaxSize {
 		t.Errorf("the longest data has %d bytes, want %d, at most %d", n, maxMeta, memberlist.MetaMaxSize)

@@ -32,7 +32,7 @@ func (r *roster) up(now time.Time, id session.NodeID, m meta) (Member, bool) {
 	if !ok && len(r.members) >= maxMembers {
 		return Member{}, false
 	}
-	member := Member{ID: id, Name: m.name, Endpoints: m.endpoints, Instance: m.instance, Created: m.created,
+	member := Member{ID: id, Name: m.name, Endpoints: m.endpoints, Instance: m.instance, Created: m.created, Relays: m.relays,
 		State: StateAlive, Since: old.Since}
 	if !old.Alive() || old.Instance != m.instance {
 		member.Since = now

@@ -23,6 +23,7 @@ type Config struct {
 	Instance  uint64           // this start of the member, ns since 1970; larger at every start
 	AES       bool             // this CPU is fast at AES-GCM
 	Created   bool             // this member created the network
+	Relay     bool             // this member relays datagrams between members that cannot reach each other
 	MTU       int              // bytes; of the overlay's interfaces
 	Prefix    netip.Prefix     // the overlay's /64
 	Pools     []netip.Prefix   // of IPv4 addresses

@@ -15,6 +15,15 @@ type Counters struct {
 	ProbeQueue     atomic.Uint64 // those that came faster than they are handled
 	ProbeUnknown   atomic.Uint64 // acknowledgements of no probe that waits for one: late, or made up
 	PathNarrowed   atomic.Uint64 // sizes given up because the path does not carry them any more
+
+	RelayForwarded atomic.Uint64 // datagrams relayed for others
+	RelayRefused   atomic.Uint64 // not relayed: this node does not, or they had been relayed already
+	RelayMalformed atomic.Uint64 // relayed datagrams, or such to be relayed, that are none
+	RelayRate      atomic.Uint64 // not relayed because the peer sends too much
+	RelayUnknown   atomic.Uint64 // not relayed because there is no direct session with the destination
+	RelayReceived  atomic.Uint64 // datagrams that came through a relay
+	RelaySent      atomic.Uint64 // datagrams sent through a relay
+	RelayLost      atomic.Uint64 // not sent because there is no direct session with the relay
 }
 
 // Counters returns all counters of the node by name, prefixed with the part that counts.
@@ -28,6 +37,14 @@ func (n *Node) Counters() map[string]uint64 {
 		"node_probe_queue":     n.counters.ProbeQueue.Load(),
 		"node_probe_unknown":   n.counters.ProbeUnknown.Load(),
 		"node_path_narrowed":   n.counters.PathNarrowed.Load(),
+		"node_relay_forwarded": n.counters.RelayForwarded.Load(),
+		"node_relay_refused":   n.counters.RelayRefused.Load(),
+		"node_relay_malformed": n.counters.RelayMalformed.Load(),
+		"node_relay_rate":      n.counters.RelayRate.Load(),
+		"node_relay_unknown":   n.counters.RelayUnknown.Load(),
+		"node_relay_received":  n.counters.RelayReceived.Load(),
+		"node_relay_sent":      n.counters.RelaySent.Load(),
+		"node_relay_lost":      n.counters.RelayLost.Load(),
 	}
 	for part, counters := range map[string]map[string]uint64{
 		"session_": n.machine.Counters().Snapshot(),

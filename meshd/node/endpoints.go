@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"meshnet/meshd/session"
 )
 
 // gatherInterval is how often names are resolved again and this host's own addresses are looked at.
@@ -57,14 +59,33 @@ func (n *Node) resolve(ctx context.Context, hostports []string) []netip.AddrPort
 	return endpoints
 }
 
-// observe remembers how a peer sees this host, for the others to try.
-func (n *Node) observe(e netip.AddrPort) {
-	if !e.IsValid() || slices.Contains(n.state.observed, e) {
+// observation is how a peer sees this host.
+type observation struct {
+	endpoint netip.AddrPort
+	by       session.NodeID
+}
+
+// observe remembers how a peer sees this host, for the others to try. Behind a NAT that shows each peer another port, the first one stays:
+// the others are of no more use, and telling all members of each would never end. If the port has changed for everyone, whoever saw the
+// old one will say so.
+func (n *Node) observe(e netip.AddrPort, by session.NodeID) {
+	if !e.IsValid() {
 		return
 	}
-	n.state.observed = append(n.state.observed, e)
-	if len(n.state.observed) > maxObserved {
-		n.state.observed = slices.Delete(n.state.observed, 0, 1)
+	seen := observation{endpoint: e, by: by}
+	i := slices.IndexFunc(n.state.observed, func(o observation) bool { return o.endpoint.Addr() == e.Addr() })
+	switch {
+	case i < 0:
+		n.state.observed = append(n.state.observed, seen)
+		if len(n.state.observed) > maxObserved {
+			n.state.observed = slices.Delete(n.state.observed, 0, 1)
+		}
+	case n.state.observed[i].endpoint == e:
+		return
+	case n.state.observed[i].by != by && (*n.sessions.Load())[n.state.observed[i].by] != nil:
+		return
+	default:
+		n.state.observed[i] = seen
 	}
 	n.control.SetEndpoints(n.ownEndpoints())
 }
@@ -72,7 +93,11 @@ func (n *Node) observe(e netip.AddrPort) {
 // ownEndpoints returns where others may reach this host: what the operator said, its own addresses, and how peers see it.
 func (n *Node) ownEndpoints() []netip.AddrPort {
 	var own []netip.AddrPort
-	for _, list := range [][]netip.AddrPort{n.state.advertise, n.state.local, n.state.observed} {
+	var observed []netip.AddrPort
+	for _, o := range n.state.observed {
+		observed = append(observed, o.endpoint)
+	}
+	for _, list := range [][]netip.AddrPort{n.state.advertise, n.state.local, observed} {
 		for _, e := range n.usable(list) {
 			if len(own) < maxEndpoints && !slices.Contains(own, e) {
 				own = append(own, e)
@@ -91,7 +116,7 @@ func (n *Node) TokenEndpoints(ctx context.Context) ([]string, error) {
 		}
 	})
 	for _, p := range n.Peers() {
-		if p.State == PeerUp {
+		if p.State == PeerUp && p.Endpoint.IsValid() {
 			endpoints = append(endpoints, p.Endpoint.String())
 		}
 	}

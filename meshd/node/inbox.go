@@ -56,11 +56,12 @@ type station struct {
 	node session.NodeID
 }
 
-// report is one observation of the frame path about a keypair: its session roamed to from, or it is confirmed.
+// report is one observation of the frame path about a keypair: its session roamed to from, it was used for a Punch, or it is confirmed.
 type report struct {
 	keypair *session.Keypair
 	roamed  bool
 	from    wire.Endpoint
+	punched bool
 }
 
 func newInbox() inbox {

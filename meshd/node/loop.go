@@ -18,10 +18,11 @@ const idleTick = time.Second
 type loopState struct {
 	wanted    map[session.NodeID]want        // members we mean to have a session with
 	advertise []netip.AddrPort               // what Config.Advertise resolved to
-	observed  []netip.AddrPort               // how peers see us, the newest last
+	observed  []observation                  // how peers see us, the newest last
 	local     []netip.AddrPort               // the endpoints of this host's own interfaces
 	paths     map[session.NodeID]*probedPath // those that long frames have been sent on
 	pathsAt   time.Time                      // when the paths are looked at next
+	routes    map[session.NodeID]route       // what was said of the changes between direct paths and relays
 	warnings  map[string]warning             // what an operator should know, by subject
 	metAt     time.Time                      // when the first other member was alive; zero before
 	nextSave  time.Time                      // when known members are written next
@@ -49,7 +50,12 @@ const (
 )
 
 func newLoopState() loopState {
-	return loopState{wanted: make(map[session.NodeID]want), paths: make(map[session.NodeID]*probedPath), warnings: make(map[string]warning)}
+	return loopState{
+		wanted:   make(map[session.NodeID]want),
+		paths:    make(map[session.NodeID]*probedPath),
+		routes:   make(map[session.NodeID]route),
+		warnings: make(map[string]warning),
+	}
 }
 
 // loop owns the control state until ctx ends.
@@ -124,7 +130,7 @@ func (n *Node) advance(now time.Time) {
 		n.event(now, e)
 	}
 	if len(datagrams) > 0 {
-		if _, err := n.cfg.Underlay.WriteBatch(datagrams); err != nil {
+		if _, err := n.under.WriteBatch(datagrams); err != nil {
 			n.log.Warn("sending handshakes failed", "err", err)
 		}
 	}
@@ -152,9 +158,12 @@ func (n *Node) next(now time.Time) time.Time {
 
 // report handles what the frame path noticed about a keypair.
 func (n *Node) report(now time.Time, r report) {
-	if r.roamed {
+	switch {
+	case r.roamed:
 		n.machine.Roamed(now, r.keypair, r.from)
-	} else {
+	case r.punched:
+		n.machine.Punched(now, r.keypair.Session())
+	default:
 		n.machine.Confirmed(now, r.keypair)
 	}
 }
@@ -163,7 +172,9 @@ func (n *Node) report(now time.Time, r report) {
 func (n *Node) event(now time.Time, e session.Event) {
 	switch e := e.(type) {
 	case session.Established:
-		n.established(e)
+		n.established(now, e)
+	case session.Moved:
+		n.moved(now, e)
 	case session.Lost:
 		n.lost(e.ID, e.Reason)
 	case session.Closed:
@@ -174,20 +185,24 @@ func (n *Node) event(now time.Time, e session.Event) {
 	case session.DuplicateIdentity:
 		n.duplicate(now, e)
 	case session.ClockSkew:
-		n.warn(now, "clock "+e.Endpoint.Addr.String(), fmt.Sprintf("the clocks of %v and this host differ by %v, which is too much for a "+
-			"session: set them (NTP)", e.Endpoint.Addr, e.Skew.Round(time.Second).Abs()))
+		n.warn(now, "clock "+e.Endpoint.String(), fmt.Sprintf("the clocks of %v and this host differ by %v, which is too much for a "+
+			"session: set them (NTP)", e.Endpoint, e.Skew.Round(time.Second).Abs()))
 	}
 }
 
 // established publishes a new session and tells membership.
-func (n *Node) established(e session.Established) {
+func (n *Node) established(now time.Time, e session.Established) {
 	s := e.Session
 	if !e.Rekey {
-		n.log.Info("session established", "peer", s.ID().Short(), "endpoint", e.Endpoint.Addr, "took", e.Took)
+		n.log.Info("session established", "peer", s.ID().Short(), "endpoint", e.Endpoint.String(), "took", e.Took)
 	}
 	n.publishSessions(func(t sessionTable) { t[s.ID()] = s })
-	n.observe(e.Observed)
+	n.observe(e.Observed, s.ID())
 	n.control.Met(s.ID(), s.Instance())
+	if w, ok := n.state.wanted[s.ID()]; ok && !w.asked {
+		w.at = now // nobody has to wait for the other any more
+		n.state.wanted[s.ID()] = w
+	}
 }
 
 // lost takes a session back. The machine goes on trying if the peer is still wanted. What was learned about the peer stays:
@@ -196,11 +211,12 @@ func (n *Node) lost(id session.NodeID, reason fmt.Stringer) {
 	n.log.Info("session ended", "peer", id.Short(), "reason", reason.String())
 	n.publishSessions(func(t sessionTable) { delete(t, id) })
 	delete(n.state.paths, id)
+	delete(n.state.routes, id)
 }
 
 // duplicate handles a second host with one identity.
 func (n *Node) duplicate(now time.Time, e session.DuplicateIdentity) {
-	where := e.Endpoint.Addr.String()
+	where := e.Endpoint.String()
 	switch {
 	case e.ID != n.ID():
 		n.warn(now, "identity "+e.ID.Short(), "two hosts use the identity "+e.ID.Short()+", one of them at "+where+

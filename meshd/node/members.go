@@ -44,6 +44,7 @@ func (n *Node) reconcile(now time.Time) {
 			close(n.joined)
 		}
 	}
+	n.machine.SetRelays(now, relaysOf(n.ID(), members))
 	n.forgetStrangers(now, known)
 	n.checkMembers(now, members)
 	n.state.dirty = true
@@ -58,7 +59,7 @@ func (n *Node) wantMember(now time.Time, m control.Member) {
 	}
 	if !ok {
 		w.at = now
-		if m.Instance > n.cfg.Instance {
+		if m.Instance > n.cfg.Instance && (*n.sessions.Load())[m.ID] == nil {
 			w.at = now.Add(callBackDelay)
 		}
 	}
@@ -80,6 +81,7 @@ func (n *Node) forget(now time.Time, id session.NodeID) {
 	if (*n.sessions.Load())[id] != nil {
 		n.publishSessions(func(t sessionTable) { delete(t, id) })
 		delete(n.state.paths, id)
+		delete(n.state.routes, id)
 	}
 	n.fabric.RemovePeer(id)
 }

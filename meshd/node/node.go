@@ -20,8 +20,9 @@ import (
 
 // Node is this host's membership of one network. Make it with New, attach it to the hub, then Run it.
 type Node struct {
-	cfg Config
-	log *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	under *underlay
 
 	machine   *session.Machine // owned by the loop, except Lookup and Counters
 	fabric    *mesh.Switch     // control side owned by the loop
@@ -59,6 +60,7 @@ func New(cfg Config) (*Node, error) {
 		inbox:     newInbox(),
 		buffers:   sync.Pool{New: func() any { return new(sendBuffer) }},
 	}
+	n.under = newUnderlay(n)
 	n.state = newLoopState()
 	n.state.local = cfg.LocalEndpoints()
 	n.sessions.Store(&sessionTable{})
@@ -89,6 +91,7 @@ func New(cfg Config) (*Node, error) {
 		Name:      cfg.NodeName,
 		Instance:  cfg.Instance,
 		Created:   cfg.Created,
+		Relays:    cfg.Relay,
 		Endpoints: n.ownEndpoints(),
 		Send:      n.send,
 		Want:      n.inbox.want,
@@ -123,7 +126,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for i, queue := range n.cfg.Queues {
 		wg.Go(func() {
 			defer cancel()
-			outbound[i] = n.fabric.RunOutbound(ctx, uint8(i%n.cfg.Lanes), queue, n.cfg.Underlay)
+			outbound[i] = n.fabric.RunOutbound(ctx, uint8(i%n.cfg.Lanes), queue, n.under)
 		})
 	}
 	wg.Go(func() { n.gather(ctx) })
@@ -222,7 +225,7 @@ func (n *Node) send(to session.NodeID, t wire.Type, payload []byte) error {
 		Endpoint: s.Endpoint(),
 	}
 	k.Sent(time.Now(), len(buf.datagram[0].Buf))
-	_, err = n.cfg.Underlay.WriteBatch(buf.datagram[:])
+	_, err = n.under.WriteBatch(buf.datagram[:])
 	return err
 }
 

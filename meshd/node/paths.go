@@ -30,6 +30,10 @@ func (n *Node) advancePaths(now time.Time) {
 	}
 	n.state.pathsAt = now.Add(idleTick)
 	for _, s := range *n.sessions.Load() {
+		if s.Endpoint().Relayed() { // frames stay as short as passes everywhere
+			delete(n.state.paths, s.ID())
+			continue
+		}
 		p := n.state.paths[s.ID()]
 		if p == nil || p.session != s {
 			if !active(now, s) {
@@ -101,7 +105,7 @@ func (n *Node) sendProbe(p *probedPath, lane uint8, probe wire.Probe) error {
 		return err
 	}
 	sealed := k.Seal(nil, wire.Header{Type: wire.TypeProbe, Lane: lane, Counter: counter}, probe.Append(nil))
-	if err := n.cfg.Underlay.Probe(wire.Datagram{Buf: sealed, Endpoint: p.endpoint, Lane: lane}); err != nil {
+	if err := n.under.Probe(wire.Datagram{Buf: sealed, Endpoint: p.endpoint, Lane: lane}); err != nil {
 		return err
 	}
 	k.Probed(len(sealed))
@@ -116,6 +120,9 @@ func (n *Node) probe(now time.Time, m probe) {
 		return
 	}
 	p := n.state.paths[id]
+	if session.IsLifeProbe(m.Number) {
+		return // that it came is all it says
+	}
 	if p == nil || p.session != m.session || p.endpoint != p.session.Endpoint() || !p.acked(now, m.Probe) {
 		n.counters.ProbeUnknown.Add(1)
 		return

@@ -27,13 +27,16 @@ func (n *Node) Handshake(from wire.Endpoint, datagram []byte) {
 
 // NewReceiver implements hub.Network.
 func (n *Node) NewReceiver() hub.Receiver {
-	return &receiver{node: n, inbound: n.fabric.NewInbound(n.cfg.TAP)}
+	return &receiver{node: n, inbound: n.fabric.NewInbound(n.cfg.TAP), forward: make([]wire.Datagram, 0, forwardBatch)}
 }
 
 // receiver opens the sealed messages of one socket.
 type receiver struct {
 	node    *Node
 	inbound *mesh.Inbound
+	forward []wire.Datagram // what is relayed, sealed where it came
+	hop     wire.Hop        // by which a datagram came last
+	from    wire.Endpoint   // the endpoint of hop
 }
 
 // Sealed implements hub.Receiver.
@@ -66,6 +69,12 @@ func (r *receiver) Sealed(now time.Time, h wire.Header, d wire.Datagram) {
 	case wire.TypeProbeAck:
 		p, err := wire.ParseProbeAck(payload)
 		n.probed(now, probe{session: k.Session(), ack: true, Probe: p}, err)
+	case wire.TypePunch:
+		offer(n.inbox.reports, report{keypair: k, punched: true})
+	case wire.TypeRelay:
+		r.relay(now, k.Session(), d, payload)
+	case wire.TypeRelayed:
+		r.relayed(now, k.Session(), payload)
 	}
 }
 
@@ -90,6 +99,7 @@ func (r *receiver) open(now time.Time, h wire.Header, k *session.Keypair, datagr
 
 // Flush implements hub.Receiver.
 func (r *receiver) Flush(now time.Time) time.Duration {
+	r.flushForward()
 	again, err := r.inbound.Flush(now)
 	if err != nil {
 		r.node.counters.TAPWrite.Add(1)

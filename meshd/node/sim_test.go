@@ -51,7 +51,10 @@ type member struct {
 	seeds    []string
 	known    []node.KnownPeer
 	instance uint64
-	lanes    int // to send by; 0: one
+	lanes    int         // to send by; 0: one
+	nat      *netsim.NAT // that the host is behind; nil: none
+	noRelay  bool        // it does not relay
+	claims   []string    // endpoints that it says it has, beside its own
 
 	host   *netsim.Host
 	tap    *netsim.TAP
@@ -104,11 +107,11 @@ func (m *member) start() {
 	if *verboseFlag {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("host", m.name)
 	}
-	m.host, m.tap = m.c.net.Host(m.addr), netsim.NewTAP()
+	m.host, m.tap = m.newHost(m.addr), netsim.NewTAP()
 	sockets := []hub.Socket{m.host}
 	m.queues = []*netsim.TAP{m.tap}
 	for lane := 1; lane < m.lanes; lane++ {
-		sockets = append(sockets, m.c.net.Host(m.port(lane).String()))
+		sockets = append(sockets, m.newHost(m.port(lane).String()))
 		m.queues = append(m.queues, netsim.NewTAP())
 	}
 	h := hub.New([][]hub.Socket{sockets}, log)
@@ -126,7 +129,8 @@ func (m *member) start() {
 	m.instance = max(m.instance+1, uint64(time.Now().UnixNano()))
 	m.node, err = node.New(node.Config{
 		Name: "sim", NodeName: m.name, NetworkID: id, PSK: m.c.psk, Identity: m.identity, Instance: m.instance, AES: true,
-		MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Pools: m.c.prefixes(), DHCP: m.c.dhcp, Seeds: m.seeds, Known: m.known,
+		Relay: !m.noRelay, Advertise: m.claims, MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Pools: m.c.prefixes(), DHCP: m.c.dhcp,
+		Seeds: m.seeds, Known: m.known,
 		SaveKnown:      func(k []node.KnownPeer) { m.known = k },
 		Slot:           slot,
 		Underlay:       h,
@@ -157,6 +161,14 @@ func (m *member) start() {
 		}
 		<-hubDone
 	}()
+}
+
+// newHost returns sockets of the member's host.
+func (m *member) newHost(addr string) *netsim.Host {
+	if m.nat != nil {
+		return m.nat.Host(addr)
+	}
+	return m.c.net.Host(addr)
 }
 
 // port returns where the member sends from by a lane.

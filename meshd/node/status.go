@@ -43,7 +43,8 @@ type Peer struct {
 	ID           session.NodeID
 	State        PeerState
 	Since        time.Time        // when the membership's view of it began
-	Endpoint     netip.AddrPort   // where it is reached; invalid without a session
+	Endpoint     netip.AddrPort   // where it is reached; invalid without a session, and through a relay
+	Relay        string           // name of the member through which it is reached, or its identity; "": directly
 	PathMTU      session.PathMTU  // of the path to Endpoint
 	Lanes        int              // of that path in use, the first included
 	Endpoints    []netip.AddrPort // where it says it can be reached
@@ -115,7 +116,8 @@ func (n *Node) Peers() []Peer {
 	}
 	sessions := *n.sessions.Load()
 	var peers []Peer
-	for _, m := range n.control.Members() {
+	members := n.control.Members()
+	for _, m := range members {
 		if m.ID == n.ID() {
 			continue
 		}
@@ -124,7 +126,11 @@ func (n *Node) Peers() []Peer {
 			State: stateOf(m, sessions[m.ID]), Attachments: attachments[m.ID],
 		}
 		if s := sessions[m.ID]; s != nil {
-			p.Endpoint, p.PathMTU, p.Lanes = s.Endpoint().Addr, s.PathMTU(), s.Lanes()
+			e := s.Endpoint()
+			p.Endpoint, p.PathMTU, p.Lanes = e.Addr, s.PathMTU(), s.Lanes()
+			if e.Relayed() {
+				p.Relay = nameOf(e.Hop().Via, members)
+			}
 			p.Established, p.LastReceived = s.Established(), s.LastReceived()
 			t := s.Traffic()
 			p.RXBytes, p.TXBytes, p.RXDatagrams, p.TXDatagrams = t.RxBytes, t.TxBytes, t.RxDatagrams, t.TxDatagrams
@@ -135,6 +141,16 @@ func (n *Node) Peers() []Peer {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	return peers
+}
+
+// nameOf returns what people call a member.
+func nameOf(id session.NodeID, members []control.Member) string {
+	for _, m := range members {
+		if m.ID == id {
+			return m.Name
+		}
+	}
+	return id.Short()
 }
 
 // stateOf joins what membership and the session say of a peer.

@@ -16,6 +16,14 @@ const (
 	LostTimeout         = 60 * time.Second // nothing received: the session is lost
 	HandshakeTimeout    = 10 * time.Second // between message 2 and 3, and from message 3 to its confirmation
 	MaxCandidates       = 8                // endpoints that one message 1 is sent to
+
+	// Where members relay (docs/protocol.md, "Relays").
+	MaxRelays         = 3                      // through which one message 1 is sent
+	RelayDelay        = 150 * time.Millisecond // after it was sent to the peer's addresses
+	UpgradeInterval   = 60 * time.Second       // of the tries to reach directly who is reached through a relay, in the end
+	DirectPatience    = 2 * time.Second        // nothing received directly: what comes through a relay moves the endpoint there
+	DoubtTimeout      = 1 * time.Second        // data sent and nothing received since: a Probe, which is answered, each pollInterval
+	UnansweredTimeout = 3 * time.Second        // the same, Probes and all: new handshake, through relays too
 )
 
 // Bounds on what peers can make us remember and do.
@@ -30,6 +38,8 @@ const (
 	wrongPeerTime        = 5 * time.Minute  // for which a candidate is left out after another node has answered there
 	selfTime             = 10 * time.Minute // for which an endpoint is left out after we have answered there
 	skewEventInterval    = time.Minute
+	relayRate            = 64 << 20              // bytes a second that are relayed for one peer, in the long run
+	relayBurst           = 4 << 20               // bytes that are relayed for it at once
 	probeBurst           = 32                    // path MTU probes and acknowledgements that a peer may send at once
 	probeInterval        = 50 * time.Millisecond // after which it may send another one
 )

@@ -14,7 +14,7 @@ type Counters struct {
 	HandshakeFull      atomic.Uint64 // message 1 or 3 beyond what we remember for peers
 	HandshakeIndex     atomic.Uint64 // message 2 or 3 for an index that waits for none
 	HandshakeAuth      atomic.Uint64 // message 2 or 3 that does not open
-	HandshakeIdentity  atomic.Uint64 // message 2 of another node than the one that we look for
+	HandshakeIdentity  atomic.Uint64 // message of another node than the one that we look for, or that a relay says it is of
 	IndexFull          atomic.Uint64 // handshakes not begun because all receiver indexes are in use
 	Replay             atomic.Uint64 // sealed message seen before, or older than the window
 	Auth               atomic.Uint64 // sealed message that does not open

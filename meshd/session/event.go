@@ -7,7 +7,7 @@ import (
 	"meshnet/meshd/wire"
 )
 
-// Event is something that happened in a Machine: Established, Lost, Closed, DuplicateIdentity, SelfEndpoint or
+// Event is something that happened in a Machine: Established, Moved, Lost, Closed, DuplicateIdentity, SelfEndpoint or
 // ClockSkew.
 type Event interface{ event() }
 
@@ -19,6 +19,13 @@ type Established struct {
 	Observed netip.AddrPort // how the peer sees us; zero if it does not say
 	Rekey    bool
 	Took     time.Duration // since the first message 1 of this handshake was sent, or the one answered was received
+}
+
+// Moved says that the path of a session has become another one: direct instead of through a relay, through a relay, or through
+// another relay.
+type Moved struct {
+	Session  *Session
+	From, To wire.Endpoint
 }
 
 // Lost says that a session has ended because the peer is not heard any more. The machine tries again if it is wanted.
@@ -75,6 +82,7 @@ type ClockSkew struct {
 }
 
 func (Established) event()       {}
+func (Moved) event()             {}
 func (Lost) event()              {}
 func (Closed) event()            {}
 func (DuplicateIdentity) event() {}

@@ -216,4 +216,5 @@ type agreement struct {
 	initiator bool
 	message3  []byte // the datagram, if we are the initiator
 	took      time.Duration
+	rtt       time.Duration // of the peer's last answer
 }

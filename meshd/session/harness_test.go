@@ -49,6 +49,7 @@ type delivery struct {
 	at       time.Time
 	seq      int
 	from, to netip.AddrPort
+	through  wire.Endpoint // where it comes from for the receiver, if it is relayed
 	bytes    []byte
 }
 
@@ -135,7 +136,7 @@ func (h *host) flush() {
 	out, events := h.Drain()
 	h.events = append(h.events, events...)
 	for _, d := range out {
-		h.lab.send(h.addr, d.Endpoint.Addr, d.Buf)
+		h.lab.sendTo(h, d.Endpoint, d.Buf)
 	}
 }
 
@@ -152,13 +153,17 @@ func (h *host) sendFrame(to NodeID, payload []byte) bool {
 	}
 	b := k.Seal(nil, wire.Header{Type: wire.TypeFrame, Counter: counter}, payload)
 	k.Sent(h.clock(), len(b))
-	h.lab.send(h.addr, s.Endpoint().Addr, b)
+	h.lab.sendTo(h, s.Endpoint(), b)
 	return true
 }
 
 // receive is what the hub and the frame path do with a datagram.
 func (h *host) receive(from netip.AddrPort, b []byte) {
-	now, e := h.clock(), wire.Endpoint{Addr: from, Socket: 1}
+	h.receiveFrom(wire.Endpoint{Addr: from, Socket: 1}, b)
+}
+
+func (h *host) receiveFrom(e wire.Endpoint, b []byte) {
+	now := h.clock()
 	if len(b) > 0 && wire.Type(b[0]) <= wire.TypeHandshake3 {
 		h.HandleHandshake(now, e, b)
 		h.flush()
@@ -191,13 +196,47 @@ func (h *host) receive(from netip.AddrPort, b []byte) {
 		h.got = append(h.got, bytes.Clone(payload))
 	case wire.TypeClose:
 		h.HandleClose(now, k.Session(), payload)
+	case wire.TypePunch:
+		h.Punched(now, k.Session())
+	case wire.TypeProbe:
+		if p, err := wire.ParseProbe(payload); err == nil && k.Session().Keypair() != nil {
+			h.seal(k.Session().Keypair(), k.Session().Endpoint(), wire.TypeProbeAck, p.AppendAck(nil))
+		}
 	}
 	h.flush()
 }
 
+// sendTo puts a datagram of h on the link, or has a host relay it that knows both.
+func (l *lab) sendTo(h *host, to wire.Endpoint, b []byte) {
+	if !to.Relayed() {
+		l.send(h.addr, to.Addr, b)
+		return
+	}
+	hop := to.Hop()
+	via, peer := l.hostOf(hop.Via), l.hostOf(hop.Peer)
+	if via == nil || peer == nil || via.down || via.Session(h.id()) == nil || via.Session(peer.id()) == nil {
+		return
+	}
+	l.put(delivery{from: via.addr, to: peer.addr, through: wire.Through(wire.Hop{Via: via.id(), Peer: h.id()}), bytes: bytes.Clone(b)})
+}
+
+// hostOf returns the host with an identity.
+func (l *lab) hostOf(id NodeID) *host {
+	for _, h := range l.hosts {
+		if h.id() == id {
+			return h
+		}
+	}
+	return nil
+}
+
 // send puts a datagram on the link.
 func (l *lab) send(from, to netip.AddrPort, b []byte) {
-	d := delivery{from: from, to: to, bytes: bytes.Clone(b), seq: l.seq}
+	l.put(delivery{from: from, to: to, bytes: bytes.Clone(b)})
+}
+
+func (l *lab) put(d delivery) {
+	d.seq = l.seq
 	l.seq++
 	if l.sniff != nil {
 		l.sniff(d)
@@ -249,7 +288,11 @@ func (l *lab) run(d time.Duration) {
 
 func (l *lab) deliver(d delivery) {
 	for _, h := range l.hosts {
-		if h.addr == d.to && !h.down {
+		switch {
+		case h.addr != d.to || h.down:
+		case d.through.Relayed():
+			h.receiveFrom(d.through, d.bytes)
+		default:
 			h.receive(d.from, d.bytes)
 		}
 	}

@@ -30,6 +30,11 @@ type pursuit struct {
 	next     time.Time // try
 	exchange *exchange // nil if no message 1 is out
 	index    uint32    // that the exchange has allocated
+
+	upgrade bool      // the peer has a session through a relay, and a direct path is looked for
+	punched bool      // the next try answers a Punch
+	message []byte    // the datagram, which goes through relays if it is not answered; nil: it does not
+	relayAt time.Time // then
 }
 
 // seed is an endpoint of an unknown node.
@@ -40,8 +45,11 @@ type seed struct {
 	notBefore time.Time // not tried until then: we are at this endpoint ourselves
 }
 
-// pursue begins a pursuit now, unless it is active.
+// pursue begins a pursuit now, unless it is active. One that only looks for a better path gives way.
 func (m *Machine) pursue(u *pursuit, now time.Time) {
+	if u.upgrade {
+		m.rest(u)
+	}
 	if u.active {
 		return
 	}
@@ -52,7 +60,10 @@ func (m *Machine) pursue(u *pursuit, now time.Time) {
 // rest ends a pursuit.
 func (m *Machine) rest(u *pursuit) {
 	m.abandon(u)
-	u.active = false
+	if u.upgrade {
+		u.peer.upgrades = u.tries
+	}
+	u.active, u.upgrade = false, false
 }
 
 // abandon stops waiting for an answer to the last message 1.
@@ -67,13 +78,18 @@ func (m *Machine) abandon(u *pursuit) {
 func (m *Machine) end(u *pursuit) {
 	delete(m.started, u.index)
 	m.ended.add(m.now, [32]byte(u.exchange.own.ephemeral.Public))
-	u.exchange = nil
+	u.exchange, u.message = nil, nil
 }
 
-// hasten brings the next try forward, to a second after the last at the earliest, and begins the backoff again.
+// hasten brings the next try forward, to a second after the last at the earliest, or half of that if the peer is there, and begins the
+// backoff again.
 func (u *pursuit) hasten(now time.Time) {
 	u.tries = 0
-	if soon := maxTime(now, u.last.Add(backoff[0])); soon.Before(u.next) {
+	wait := backoff[0]
+	if u.upgrade {
+		wait /= 2
+	}
+	if soon := maxTime(now, u.last.Add(wait)); soon.Before(u.next) {
 		u.next = soon
 	}
 }
@@ -86,14 +102,23 @@ func (m *Machine) postpone(u *pursuit) {
 	m.schedule(u.next)
 }
 
+// interval returns the time from the next try to the one after it.
+func (u *pursuit) interval() time.Duration {
+	if u.upgrade && u.tries >= len(backoff) {
+		return UpgradeInterval
+	}
+	return backoff[min(u.tries, len(backoff)-1)]
+}
+
 // try sends a fresh message 1 and schedules the next.
 func (m *Machine) try(u *pursuit) {
 	m.abandon(u)
-	targets := m.targets(u)
-	u.last, u.next = m.now, m.now.Add(m.jitter(backoff[min(u.tries, len(backoff)-1)]))
+	direct, relays := m.targets(u)
+	u.last, u.next = m.now, m.now.Add(m.jitter(u.interval()))
+	later := len(direct) > 0 && m.mayRelay(u)
 	u.tries++
 	m.schedule(u.next)
-	if len(targets) == 0 {
+	if len(direct)+len(relays) == 0 {
 		return
 	}
 	index, err := m.table.allocate()
@@ -114,34 +139,82 @@ func (m *Machine) try(u *pursuit) {
 	u.exchange, u.index = x, index
 	m.started[index] = u
 	datagram := append(wire.HandshakeHeader{Type: wire.TypeHandshake1}.Append(nil), message...)
-	for _, to := range targets {
+	for _, to := range slices.Concat(direct, relays) {
 		m.transmit(to, datagram)
+	}
+	if u.upgrade && !u.punched {
+		m.punch(u.peer)
+	}
+	u.punched = false
+	if later {
+		u.message, u.relayAt = datagram, m.now.Add(RelayDelay)
+		m.schedule(u.relayAt)
 	}
 }
 
-// targets returns where the next message 1 goes to. A rekey first goes to where the peer is. Otherwise all candidates
-// get the same message at once; from the third try on every other goes to one candidate alone, in case the message that
-// arrives first is the one whose answer cannot come back: the others would be taken for replays.
-func (m *Machine) targets(u *pursuit) []wire.Endpoint {
+// mayRelay reports whether the next message 1 may go through relays.
+func (m *Machine) mayRelay(u *pursuit) bool {
+	return u.peer != nil && !u.upgrade && (u.peer.session == nil || m.silent(u.peer))
+}
+
+// tryRelays sends the last message 1 through the relays that there are now, if it is time.
+func (m *Machine) tryRelays(u *pursuit) {
+	if u.message == nil {
+		return
+	}
+	if m.now.Before(u.relayAt) {
+		m.schedule(u.relayAt)
+		return
+	}
+	for _, to := range m.relaysTo(u.peer, u.tries/2) {
+		m.transmit(to, u.message)
+	}
+	u.message = nil
+}
+
+// targets returns where the next message 1 goes to at once: a rekey first goes to where the peer is, otherwise all candidates get the
+// same message; relays get it a little later.
+//
+// The message that arrives first may be the one whose answer cannot come back: the others are taken for replays. So every other try goes
+// through relays alone, the first one already if it is the direct path that has failed; and of those from the third on every other, or
+// half of what is left, to one candidate alone.
+func (m *Machine) targets(u *pursuit) (direct, relays []wire.Endpoint) {
 	if u.seed != nil {
-		return []wire.Endpoint{{Addr: u.seed.addr}}
+		return []wire.Endpoint{{Addr: u.seed.addr}}, nil
 	}
-	var to []wire.Endpoint
-	if s := u.peer.session; s != nil {
-		to = append(to, s.Endpoint())
-		if u.tries == 0 && !s.silent(m.now) {
-			return to
+	s, turn := u.peer.session, u.tries
+	if s != nil && !u.upgrade {
+		direct = append(direct, s.Endpoint())
+		if u.tries == 0 && !m.silent(u.peer) {
+			return direct, nil
 		}
+		turn++
 	}
-	for _, c := range u.peer.candidates {
+	direct = u.peer.reachable(m.now, direct)
+	alone := 2
+	if m.mayRelay(u) {
+		relays = m.relaysTo(u.peer, turn/2)
+	}
+	if len(relays) > 0 {
+		if turn%2 == 1 || len(direct) == 0 {
+			return nil, relays
+		}
+		alone = 4
+	}
+	if n := u.tries; n >= 2 && turn%alone == 0 && len(direct) > 1 {
+		one := n / alone % len(direct)
+		return direct[one : one+1], nil
+	}
+	return direct, nil
+}
+
+// reachable appends to the endpoints to be tried the candidates that are not among them.
+func (p *peer) reachable(now time.Time, to []wire.Endpoint) []wire.Endpoint {
+	for _, c := range p.candidates {
 		known := slices.ContainsFunc(to, func(e wire.Endpoint) bool { return e.Addr == c.addr })
-		if !known && !m.now.Before(c.notBefore) && len(to) < MaxCandidates {
+		if !known && !now.Before(c.notBefore) && len(to) < MaxCandidates {
 			to = append(to, wire.Endpoint{Addr: c.addr})
 		}
-	}
-	if n := u.tries; n >= 2 && n%2 == 0 && len(to) > 1 {
-		one := n / 2 % len(to)
-		to = to[one : one+1]
 	}
 	return to
 }
@@ -178,6 +251,10 @@ func (m *Machine) handleMessage2(from wire.Endpoint, h wire.HandshakeHeader, mes
 		m.metSelf(u, from)
 		return
 	}
+	if from.Relayed() && from.Hop().Peer != id {
+		m.counters.HandshakeIdentity.Add(1)
+		return
+	}
 	if u.peer != nil && u.peer.id != id && !own {
 		// Another node is at this candidate. The exchange goes on waiting for the right one.
 		m.counters.HandshakeIdentity.Add(1)
@@ -192,7 +269,7 @@ func (m *Machine) handleMessage2(from wire.Endpoint, h wire.HandshakeHeader, mes
 	}
 	m.conclude(u, agreement{
 		peer: id, instance: p2.Instance, observed: p2.Observed, from: from, cipher: p2.Cipher, keys: keys,
-		index: u.index, remote: p2.Sender, initiator: true, took: m.now.Sub(u.began),
+		index: u.index, remote: p2.Sender, initiator: true, took: m.now.Sub(u.began), rtt: m.now.Sub(u.last),
 		message3: append(wire.HandshakeHeader{Type: wire.TypeHandshake3, Receiver: p2.Sender}.Append(nil), message3...),
 	})
 }

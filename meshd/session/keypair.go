@@ -139,10 +139,10 @@ func (k *Keypair) OpenTo(dst []byte, h wire.Header, datagram []byte) (payload []
 
 // Received records a message with header h that Open has opened: n is the length of the datagram in bytes. It says what to report
 // to the machine: confirm asks for Machine.Confirmed, once a keypair; roam asks for Machine.Roamed, because the newest message of
-// the first lane came from another endpoint than the session's.
+// the first lane came from another endpoint than the session's, to which it moves.
 func (k *Keypair) Received(now time.Time, from wire.Endpoint, h wire.Header, n int) (confirm, roam bool) {
 	s := k.session
-	s.received(now, n)
+	s.received(now, from, n)
 	confirm = !k.confirmed.Load() && k.heard.CompareAndSwap(false, true)
 	if h.Lane != 0 {
 		return confirm, false // it comes from a port that nothing is sent to
@@ -157,7 +157,7 @@ func (k *Keypair) Received(now time.Time, from wire.Endpoint, h wire.Header, n i
 			break
 		}
 	}
-	return confirm, from != s.Endpoint() && s.mayMove(k)
+	return confirm, s.follows(now, from) && s.mayMove(k)
 }
 
 // Sent records a sealed message that was sent: n is the length of the datagram in bytes.

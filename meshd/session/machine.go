@@ -39,6 +39,7 @@ type Machine struct {
 	roster  []*peer // the same in order of appearance, so that a simulation can be repeated
 	seeds   []*seed
 	started map[uint32]*pursuit // by our index: message 1 sent
+	relays  []NodeID            // members that relay
 
 	answered  responder
 	replays   replayCache       // message 1s accepted
@@ -82,7 +83,12 @@ func (m *Machine) Connect(now time.Time, id NodeID, candidates []netip.AddrPort)
 	p.wanted = true
 	changed := p.setCandidates(candidates)
 	switch {
+	case changed && p.pursuit.upgrade:
+		p.upgrades = 0
+		p.pursuit.hasten(now)
+		m.schedule(p.pursuit.next)
 	case p.session != nil || p.pending != nil:
+		m.upgrade(p) // if that was waiting for candidates
 	case !p.pursuit.active:
 		m.pursue(&p.pursuit, now)
 	case changed:
@@ -171,14 +177,15 @@ func (m *Machine) Confirmed(now time.Time, k *Keypair) {
 				Session: p.session, Endpoint: p.session.Endpoint(), Observed: w.observed, Rekey: true, Took: w.took,
 			})
 		}
+		m.upgrade(p)
 	}
 }
 
 // Roamed takes the frame path's report that the newest message under k came from another endpoint.
 func (m *Machine) Roamed(now time.Time, k *Keypair, from wire.Endpoint) {
 	m.observe(now)
-	if p := m.peerOf(k); p != nil && p.session.mayMove(k) && from.Addr.IsValid() {
-		p.session.move(from)
+	if p := m.peerOf(k); p != nil && p.session.mayMove(k) && from.IsValid() && p.session.follows(now, from) {
+		m.move(p, from)
 		m.counters.Roamed.Add(1)
 	}
 }

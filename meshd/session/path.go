@@ -9,7 +9,7 @@ import (
 
 // PathMTU is how long datagrams may be, and why.
 type PathMTU struct {
-	Datagram   int  // bytes of UDP payload; at least wire.MaxDatagram
+	Datagram   int  // bytes of UDP payload; at least the endpoint's MaxDatagram
 	Packet     int  // bytes of such a datagram with its UDP and IP headers; 0: the path was not probed
 	Fragmented bool // not even these pass whole: IP cuts them
 }

@@ -17,6 +17,8 @@ type peer struct {
 	pursuit    pursuit
 	pending    *pending // our message 3 that is not confirmed; its keypair belongs to session
 	session    *Session // nil if there is none
+	upgrades   int      // tries to reach the peer directly since that was last possible, or new candidates came
+	lifeProbes uint32   // Probes sent that ask for a sign of life
 }
 
 // candidate is an endpoint at which the peer may be.
@@ -131,8 +133,8 @@ func (m *Machine) accept(a agreement) (p *peer, k *Keypair, first bool) {
 		p.session = newSession(m.now, a.peer, a.instance, a.from)
 		first = true
 	}
-	p.session.move(a.from)
-	p.session.answered(m.now)
+	m.move(p, a.from)
+	p.session.answered(m.now, a.from, a.rtt)
 	k.session = p.session
 	p.session.keypairs = append(p.session.keypairs, k)
 	m.limitKeypairs(p)

@@ -97,8 +97,12 @@ func (r *responder) expire(now time.Time, release func(uint32)) (next time.Time,
 }
 
 // sourceOf is what the half-open handshakes of one source are counted by: the IPv4 address, or the /64 of IPv6 that
-// one host may well own.
+// one host may well own; or who it is, if a relay says so.
 func sourceOf(e wire.Endpoint) netip.Addr {
+	if e.Relayed() {
+		peer := e.Hop().Peer
+		return netip.AddrFrom16([16]byte(peer[:16]))
+	}
 	addr := e.Addr.Addr().Unmap()
 	if !addr.Is6() {
 		return addr
@@ -113,9 +117,11 @@ func sourceOf(e wire.Endpoint) netip.Addr {
 // HandleHandshake takes a datagram of type Handshake1, 2 or 3. It does not keep datagram.
 func (m *Machine) HandleHandshake(now time.Time, from wire.Endpoint, datagram []byte) {
 	m.observe(now)
-	from.Addr = unmap(from.Addr)
+	if !from.Relayed() {
+		from.Addr = unmap(from.Addr)
+	}
 	h, message, err := wire.ParseHandshake(datagram)
-	if err != nil || len(datagram) > wire.MaxDatagram || !from.Addr.IsValid() {
+	if err != nil || len(datagram) > wire.MaxDatagram || !from.IsValid() {
 		m.counters.HandshakeMalformed.Add(1)
 		return
 	}
@@ -231,6 +237,11 @@ func (m *Machine) handleMessage3(from wire.Endpoint, h wire.HandshakeHeader, mes
 		m.refuse(ho)
 		return
 	}
+	if from.Relayed() && from.Hop().Peer != id {
+		m.counters.HandshakeIdentity.Add(1)
+		m.refuse(ho)
+		return
+	}
 	if m.peers[id] == nil && len(m.peers) >= maxPeers {
 		m.counters.HandshakeFull.Add(1)
 		m.refuse(ho)
@@ -238,7 +249,7 @@ func (m *Machine) handleMessage3(from wire.Endpoint, h wire.HandshakeHeader, mes
 	}
 	m.complete(ho, message, agreement{
 		peer: id, instance: p3.Instance, observed: p3.Observed, from: from, cipher: ho.cipher, keys: keys,
-		index: ho.index, remote: ho.remote, took: m.now.Sub(ho.began),
+		index: ho.index, remote: ho.remote, took: m.now.Sub(ho.began), rtt: m.now.Sub(ho.began),
 	})
 }
 
@@ -261,6 +272,7 @@ func (m *Machine) complete(ho *halfOpen, message []byte, a agreement) {
 	m.counters.HandshakeDone.Add(1)
 	m.seal(k, a.from, wire.TypeKeepalive, nil)
 	m.emit(Established{Session: p.session, Endpoint: a.from, Observed: a.observed, Rekey: !first, Took: a.took})
+	m.upgrade(p)
 }
 
 // repeatAnswer answers a message 3 that has come again, because its confirmation was lost.

@@ -20,11 +20,14 @@ type Session struct {
 	lanes    atomic.Uint32 // those beside the first that pass: bit l stands for lane l
 
 	lastReceived atomic.Int64 // time.Duration since began
+	lastDirect   atomic.Int64 // the same, but not through a relay
 	lastSent     atomic.Int64
 	unanswered   atomic.Int64 // when data came that nothing was sent after; 0 = none
 	awaiting     atomic.Int64 // when data was sent that nothing came after; 0 = none
 	lastLong     atomic.Int64 // when a frame was sent that a datagram of wire.MaxDatagram does not hold; 0 = none
 	probesUntil  atomic.Int64 // the time for which TakeProbe has given leave
+	relayUntil   atomic.Int64 // the time for which TakeRelay has given leave
+	rtt          atomic.Int64 // time.Duration that the last handshake's answer took; 0 = unknown
 
 	rxBytes, rxDatagrams, txBytes, txDatagrams atomic.Uint64
 
@@ -41,6 +44,7 @@ type Traffic struct {
 func newSession(now time.Time, id NodeID, instance uint64, endpoint wire.Endpoint) *Session {
 	s := &Session{id: id, instance: instance, began: now}
 	s.probesUntil.Store(-int64(probeBurst * probeInterval))
+	s.relayUntil.Store(-int64(relayTime(relayBurst)))
 	s.move(endpoint)
 	return s
 }
@@ -74,10 +78,16 @@ func (s *Session) Traffic() Traffic {
 	}
 }
 
+// RTT returns how long the peer's answer took in the last handshake, over whatever path; 0 if that is not known.
+func (s *Session) RTT() time.Duration { return time.Duration(s.rtt.Load()) }
+
 // received records an authentic datagram of n bytes.
-func (s *Session) received(now time.Time, n int) {
+func (s *Session) received(now time.Time, from wire.Endpoint, n int) {
 	at := s.since(now)
 	s.lastReceived.Store(at)
+	if !from.Relayed() {
+		s.lastDirect.Store(at)
+	}
 	s.awaiting.Store(0)
 	if n > wire.Overhead {
 		s.unanswered.CompareAndSwap(0, at)
@@ -86,10 +96,15 @@ func (s *Session) received(now time.Time, n int) {
 	s.rxDatagrams.Add(1)
 }
 
-// answered records a handshake message that is authentic and fresh.
-func (s *Session) answered(now time.Time) {
-	s.lastReceived.Store(s.since(now))
+// answered records a handshake message that is authentic and fresh, and how long it took to come; 0 if that is not known.
+func (s *Session) answered(now time.Time, from wire.Endpoint, rtt time.Duration) {
+	at := s.since(now)
+	s.lastReceived.Store(at)
+	if !from.Relayed() {
+		s.lastDirect.Store(at)
+	}
 	s.awaiting.Store(0)
+	s.rtt.Store(int64(rtt))
 }
 
 // sent records a sealed datagram of n bytes.
@@ -111,7 +126,7 @@ func (s *Session) move(e wire.Endpoint) {
 	}
 	s.endpoint.Store(&e)
 	s.SetLanes(0)
-	s.SetPathMTU(PathMTU{Datagram: wire.MaxDatagram})
+	s.SetPathMTU(PathMTU{Datagram: e.MaxDatagram()})
 }
 
 // since returns how long after the beginning now is, at least 1 ns, since 0 means never.

@@ -34,6 +34,7 @@ func (m *Machine) advancePursuit(u *pursuit) {
 		return
 	}
 	if m.now.Before(u.next) {
+		m.tryRelays(u)
 		m.schedule(u.next)
 		return
 	}
@@ -116,11 +117,24 @@ func (m *Machine) advanceSession(p *peer) {
 		m.lose(p, LostSilent)
 		return
 	}
-	if p.pending == nil && (k.needsRekey(m.now) || s.silent(m.now)) {
-		m.pursue(&p.pursuit, m.now)
-	}
+	m.keepReached(p, k)
 	if s.keepaliveDue(m.now) {
 		m.seal(k, s.Endpoint(), wire.TypeKeepalive, nil)
+	}
+}
+
+// keepReached looks for p again, or for a better path to it, and asks for a sign of life before that.
+func (m *Machine) keepReached(p *peer, k *Keypair) {
+	s := p.session
+	switch {
+	case p.pending != nil:
+	case k.needsRekey(m.now) || m.silent(p):
+		m.pursue(&p.pursuit, m.now)
+	case s.Endpoint().Relayed():
+		m.upgrade(p)
+	}
+	if m.hasRelay(p) && s.doubtful(m.now) {
+		m.askForLife(p, k)
 	}
 }
 
@@ -147,10 +161,19 @@ func (s *Session) sinceReceived(now time.Time) time.Duration {
 	return now.Sub(s.began) - time.Duration(s.lastReceived.Load())
 }
 
-// silent reports whether the peer does not answer, so that it has to be looked for.
-func (s *Session) silent(now time.Time) bool {
+// silent reports whether p does not answer, so that it has to be looked for: that is known earlier where it is asked for signs of
+// life, since there may be a relay to it.
+func (m *Machine) silent(p *peer) bool {
+	if m.hasRelay(p) {
+		return p.session.silent(m.now, UnansweredTimeout)
+	}
+	return p.session.silent(m.now, DeadPeerTimeout)
+}
+
+// silent reports whether data was not answered for so long, or nothing was heard at all.
+func (s *Session) silent(now time.Time, unanswered time.Duration) bool {
 	awaiting := s.awaiting.Load()
-	return awaiting != 0 && s.since(now)-awaiting >= int64(DeadPeerTimeout) || s.sinceReceived(now) >= QuietPeerTimeout
+	return awaiting != 0 && s.since(now)-awaiting >= int64(unanswered) || s.sinceReceived(now) >= QuietPeerTimeout
 }
 
 // keepaliveDue reports whether the peer has to hear from us.

@@ -114,6 +114,7 @@ var (
 	vectorEndpointI = netip.MustParseAddrPort("192.0.2.1:7000")
 	vectorEndpointR = netip.MustParseAddrPort("[2001:db8::2]:7000")
 	vectorProbe     = wire.Probe{Number: 7, Size: wire.MaxDatagram}
+	vectorOther     = NodeID(counting(0xa0, 32)) // the other end of what is relayed
 	vectorFrame     = append([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xb5"), "meshnet frame one"...)
 )
 
@@ -186,6 +187,7 @@ func computeVectors(t *testing.T) map[string][]byte {
 	v["frame"] = vectorFrame
 	v["long_frame"] = append(bytes.Clone(vectorFrame[:14]), counting(0, wire.MaxPayload)...)
 	v["probe"] = vectorProbe.AppendAck(nil)
+	v["relay_payload"] = wire.AppendRelay(nil, vectorOther, v["handshake_1"])
 	for name, seal := range sealedVectors() {
 		v[name] = seal.by(vectorKeypair(t, seal, keys), v)
 	}
@@ -215,6 +217,9 @@ func sealedVectors() map[string]sealedVector {
 		"sealed_probe_aes256gcm": {
 			wire.AES256GCM, false, wire.Header{Type: wire.TypeProbe, Counter: 8}, "probe", 0, 0, wire.MaxPayload - wire.ProbeLen,
 		},
+		"sealed_relay_aes256gcm":     {wire.AES256GCM, false, wire.Header{Type: wire.TypeRelay, Counter: 9}, "relay_payload", 0, 0, 0},
+		"sealed_relayed_aes256gcm":   {wire.AES256GCM, true, wire.Header{Type: wire.TypeRelayed, Counter: 2}, "relay_payload", 0, 0, 0},
+		"sealed_punch_aes256gcm":     {wire.AES256GCM, false, wire.Header{Type: wire.TypePunch, Counter: 10}, "", 0, 0, 0},
 		"sealed_probe_ack_aes256gcm": {wire.AES256GCM, true, wire.Header{Type: wire.TypeProbeAck, Counter: 1}, "probe", 0, 0, 0},
 	}
 }
@@ -325,6 +330,11 @@ func TestVectorsRead(t *testing.T) {
 		}
 		if p, err := wire.ParseProbeAck(payload); h.Type == wire.TypeProbeAck && (err != nil || p != vectorProbe) {
 			t.Errorf("%s reads as %+v, %v", name, p, err)
+		}
+		if h.Type == wire.TypeRelay || h.Type == wire.TypeRelayed {
+			if id, datagram, err := wire.ParseRelay(payload); err != nil || id != vectorOther || !bytes.Equal(datagram, v["handshake_1"]) {
+				t.Errorf("%s reads as %x, %x, %v", name, id, datagram, err)
+			}
 		}
 		if index := binary.BigEndian.Uint32(v[name][4:]); index != k.remote {
 			t.Errorf("%s is for index %08x, want %08x", name, index, k.remote)

@@ -9,7 +9,7 @@ import (
 // The property of all these: nothing panics, and Append undoes Parse.
 
 func FuzzParseHeader(f *testing.F) {
-	for typ := TypeHandshake1; typ <= TypeProbeAck; typ++ {
+	for typ := TypeHandshake1; typ <= TypePunch; typ++ {
 		f.Add(append(Header{Type: typ, Receiver: 1 << 31, Counter: 1 << 59}.Append(nil), make([]byte, TagLen)...))
 	}
 	f.Add(append(Header{Type: TypeFrame, Piece: 1, More: true}.Append(nil), make([]byte, 100)...))
@@ -115,6 +115,20 @@ func FuzzParseProbe(f *testing.F) {
 		// What pads does not matter.
 		if got := p.Append(nil); ackErr != nil || p != ack || len(got) != len(b) || !bytes.Equal(got[:ProbeLen], b[:ProbeLen]) {
 			t.Errorf("ParseProbe(%x) = %+v, which appends %x; ParseProbeAck = %+v, %v", b, p, got, ack, ackErr)
+		}
+	})
+}
+
+func FuzzParseRelay(f *testing.F) {
+	f.Add(AppendRelay(nil, [RelayIDLen]byte{1, 2}, Header{Type: TypeFrame}.Append(nil)))
+	f.Add(AppendRelay(nil, [RelayIDLen]byte{1, 2}, append(Header{Type: TypeRelay}.Append(nil), make([]byte, TagLen)...)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, datagram, err := ParseRelay(b)
+		if err != nil {
+			return
+		}
+		if got := AppendRelay(nil, id, datagram); !bytes.Equal(got, b) {
+			t.Errorf("ParseRelay(%x) = %x, %x", b, id, datagram)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 )
 
 // Sizes in bytes (docs/protocol.md, "Datagrams").
@@ -24,7 +23,7 @@ const MaxLanes = 4
 // Type is the first byte of a datagram.
 type Type uint8
 
-// The types of datagram. Types 4 to 10 are sealed messages.
+// The types of datagram. Types 4 to 13 are sealed messages.
 const (
 	TypeHandshake1 Type = 1 // initiator's first message
 	TypeHandshake2 Type = 2 // responder's answer
@@ -36,10 +35,13 @@ const (
 	TypeClose      Type = 8 // one byte: CloseReason
 	TypeProbe      Type = 9 // a path MTU probe, padded to its size
 	TypeProbeAck   Type = 10
+	TypeRelay      Type = 11 // a datagram for another peer of the receiver
+	TypeRelayed    Type = 12 // a datagram of another peer of the sender
+	TypePunch      Type = 13 // empty payload: the sender tries to reach the receiver directly now
 )
 
 // Sealed reports whether t is the type of a sealed message.
-func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypeProbeAck }
+func (t Type) Sealed() bool { return t >= TypeFrame && t <= TypePunch }
 
 // String returns the name of t in docs/protocol.md, or "type N".
 func (t Type) String() string {
@@ -64,6 +66,12 @@ func (t Type) String() string {
 		return "probe"
 	case TypeProbeAck:
 		return "probe ack"
+	case TypeRelay:
+		return "relay"
+	case TypeRelayed:
+		return "relayed"
+	case TypePunch:
+		return "punch"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
@@ -81,15 +89,6 @@ var (
 // ErrTooLong is wrapped by the error of whoever sends a probe that is longer than the MTU of this host's own network device. (What
 // is too long for a device further on is lost.)
 var ErrTooLong = errors.New("longer than the device's MTU")
-
-// Endpoint is one way to reach a peer: its address, and which of our sockets to send from. It is comparable.
-type Endpoint struct {
-	Addr   netip.AddrPort // address is always Unmap()ed: an IPv4 address is never written as IPv4-in-IPv6
-	Socket uint8          // 0 = any socket of the address's family, n = the daemon's n-th listening socket
-}
-
-// String returns the address, as for logs.
-func (e Endpoint) String() string { return e.Addr.String() }
 
 // Datagram is one UDP payload and the endpoint that it goes to or came from.
 type Datagram struct {

@@ -41,7 +41,11 @@ func TestParseHeader(t *testing.T) {
 		{"probe", "09000000" + rest, Header{TypeProbe, 0, false, false, 0, 0x01020304, 0x1112131415161718}, nil},
 		{"acknowledgement", "0a000000" + rest, Header{TypeProbeAck, 0, false, false, 0, 0x01020304, 0x1112131415161718}, nil},
 		{"piece of a probe", "09010000" + rest, Header{}, ErrReserved},
-		{"type 11", "0b000000" + rest, Header{}, ErrType},
+		{"relay", "0b000000" + rest, Header{TypeRelay, 0, false, false, 0, 0x01020304, 0x1112131415161718}, nil},
+		{"relayed", "0c000000" + rest, Header{TypeRelayed, 0, false, false, 0, 0x01020304, 0x1112131415161718}, nil},
+		{"relay of a lane", "0b000001" + rest, Header{}, ErrReserved},
+		{"punch", "0d000000" + rest, Header{TypePunch, 0, false, false, 0, 0x01020304, 0x1112131415161718}, nil},
+		{"type 14", "0e000000" + rest, Header{}, ErrType},
 		{"frame of the last lane", "04000003" + rest, Header{TypeFrame, 0, false, false, 3, 0x01020304, 0x1112131415161718}, nil},
 		{"probe of a lane", "09000001" + rest, Header{TypeProbe, 0, false, false, 1, 0x01020304, 0x1112131415161718}, nil},
 		{"lane 4", "04000004" + rest, Header{}, ErrReserved},
@@ -110,7 +114,8 @@ func TestReceiver(t *testing.T) {
 		{"message 3", "0300000001020304", 0x01020304, true, nil},
 		{"message 1", "0100000001020304", 0, false, ErrType},
 		{"acknowledgement", "0a00000001020304", 0x01020304, false, nil},
-		{"type 11", "0b00000001020304", 0, false, ErrType},
+		{"relay", "0b00000001020304", 0x01020304, false, nil},
+		{"type 14", "0e00000001020304", 0, false, ErrType},
 		{"frame of a lane", "0400000101020304", 0x01020304, false, nil},
 		{"short", "04000000010203", 0, false, ErrShort},
 	} {
@@ -178,13 +183,13 @@ func TestPayloadErrors(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	seen := make(map[string]bool)
-	for typ := range Type(12) {
+	for typ := range Type(15) {
 		if s := typ.String(); s == "" || seen[s] {
 			t.Errorf("type %d is called %q", typ, s)
 		} else {
 			seen[s] = true
 		}
-		if got, want := typ.Sealed(), typ >= 4 && typ <= 10; got != want {
+		if got, want := typ.Sealed(), typ >= 4 && typ <= 13; got != want {
 			t.Errorf("%v.Sealed() = %v, want %v", typ, got, want)
 		}
 	}

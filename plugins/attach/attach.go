@@ -146,7 +146,7 @@ func undo(ctx context.Context, client *api.Client, a api.Attachment) error {
 }
 
 // Del takes the container off the overlay. That there is nothing of it any more, or that its network has been left, is
-// success, and so is that what CNI shall take off is LXC's or meshctl's: it stays. The interface goes even if meshd cannot be told; but
+// success, and so is that what CNI shall take off is LXC's or meshctl's, or of another CNI network: it stays. The interface goes even if meshd cannot be told; but
 // while it could not be removed, the addresses stay leased: the container has them.
 func Del(ctx context.Context, client *api.Client, r Request) error {
 	unlock, err := lock(ctx, r)
@@ -154,16 +154,17 @@ func Del(ctx context.Context, client *api.Client, r Request) error {
 		return err
 	}
 	defer unlock()
-	if foreign, err := isForeign(ctx, client, r); foreign || err != nil {
+	foreign, err := isForeign(ctx, client, r)
+	if err != nil {
 		return err
 	}
-	if r.HostLink == "" { // else the runtime removes its own
+	if r.HostLink == "" && !foreign { // else the runtime removes its own
 		if err := netdev.Delete(netdev.HostName(r.Container, r.IfName)); err != nil {
 			return err
 		}
 	}
 	var ierr error
-	if r.IPAM != nil {
+	if r.IPAM != nil && !foreign {
 		ierr = r.IPAM.Del(ctx)
 	}
 	return errors.Join(ierr, release(ctx, client, r))
@@ -174,7 +175,7 @@ func Del(ctx context.Context, client *api.Client, r Request) error {
 func release(ctx context.Context, client *api.Client, r Request) error {
 	d := api.DetachRequest{Network: r.Network, Container: r.Container, IfName: r.IfName}
 	if r.Source == api.SourceCNI || r.Source == api.SourceCNIIPAM {
-		d.Source = r.Source
+		d.Source, d.CNINetwork = r.Source, r.CNINetwork
 	}
 	_, err := client.Detach(ctx, d)
 	if api.CodeOf(err) == api.NotFound {

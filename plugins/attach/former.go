@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"meshnet/meshd/api"
 	"meshnet/plugins/internal/netdev"
@@ -50,8 +51,9 @@ func isFormer(ctx context.Context, client *api.Client, r Request, host string) (
 	return !leads, err
 }
 
-// isForeign says whether what is to be taken off on behalf of a CNI runtime was put on by somebody else under the same name. The
-// alias says of most interfaces that they are CNI's; of others meshd is asked, and while it does not answer they stay.
+// isForeign says whether the interface that is to be taken off on behalf of a CNI runtime was put on by somebody else under the same
+// name, or for another CNI network. The alias says of most interfaces which CNI network they are of; of others meshd is asked, and
+// while it does not answer they stay.
 func isForeign(ctx context.Context, client *api.Client, r Request) (bool, error) {
 	if r.Source != api.SourceCNI {
 		return false, nil
@@ -59,6 +61,9 @@ func isForeign(ctx context.Context, client *api.Client, r Request) (bool, error)
 	alias, there, err := netdev.Alias(netdev.HostName(r.Container, r.IfName))
 	if err != nil || !there || alias == cniAlias(r.CNINetwork) {
 		return false, err
+	}
+	if strings.HasPrefix(alias, cniAlias("")) {
+		return true, nil
 	}
 	r.Network = ""
 	a, err := find(ctx, client, r)

@@ -61,7 +61,9 @@ const collectTimeout = 5 * time.Second
 func collect(ctx context.Context, client *api.Client, s Scope, a api.Attachment) error {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
-	r := Request{Network: a.Network, Container: a.Container, IfName: a.IfName, Source: a.Source, LockDir: s.LockDir}
+	r := Request{
+		Network: a.Network, Container: a.Container, IfName: a.IfName, Source: a.Source, CNINetwork: a.CNINetwork, LockDir: s.LockDir,
+	}
 	if a.Source == api.SourceCNIIPAM { // its interface is another plugin's
 		return release(ctx, client, r)
 	}
@@ -78,10 +80,18 @@ func collectEnds(ctx context.Context, s Scope, stay map[string]bool) error {
 		}
 		unlock, err := lockName(ctx, s.LockDir, name)
 		if err == nil {
-			err = netdev.Delete(name)
+			err = deleteEnd(name, cniAlias(s.CNINetwork))
 			unlock()
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// deleteEnd removes a host's end that has the alias still: another CNI network may have made one of that name since it was listed.
+func deleteEnd(name, alias string) error {
+	if now, there, err := netdev.Alias(name); err != nil || !there || now != alias {
+		return err
+	}
+	return netdev.Delete(name)
 }

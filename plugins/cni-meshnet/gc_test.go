@@ -236,3 +236,21 @@ func TestStatus(t *testing.T) {
 		})
 	}
 }
+
+// What one CNI network has put on, another does not take off, though container and interface are called the same: a DEL that comes
+// again, or late, finds another network's interface in the place of its own.
+func TestDelOfAnotherNetwork(t *testing.T) {
+	r := start(t, meshdtest.New(), "1.1.0")
+	others := r.set("name", "others")
+	mustExec(t, r)
+	mustExec(t, r.with("DEL"))
+	added := mustExec(t, others)
+	const want = "c1+veth"
+	for name, late := range map[string]run{"DEL": r.with("DEL"), "GC": r.with("GC").set("cni.dev/valid-attachments", alive())} {
+		mustExec(t, late)
+		if got := held(t, r); got != want {
+			t.Errorf("after %s of the network that it was on before there is %q, want %q", name, got, want)
+		}
+	}
+	mustExec(t, others.with("CHECK").set("prevResult", json.RawMessage(added)))
+}

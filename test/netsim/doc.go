@@ -19,8 +19,12 @@
 // the k-th datagram of a link is hence fixed by the seed, no matter how the goroutines of other links are scheduled.
 // Datagrams of different links that arrive at the same instant are handed over in an order fixed by the seed as well.
 //
+// # NATs
+//
+// NAT adds a router whose hosts have addresses that mean nothing elsewhere. Links, filters and taps see the translated address.
+//
 // # What it is not
 //
-// It has no bandwidth, no NAT and no ICMP: a datagram to an address that nobody has is lost without a word, and so is one that a
+// It has no bandwidth and no ICMP: a datagram to an address that nobody has is lost without a word, and so is one that a
 // link's MTU does not let pass.
 package netsim

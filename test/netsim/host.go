@@ -19,6 +19,7 @@ const queueLen = 1024
 // its n-th listen socket in the sense of wire.Endpoint. All methods may be called from several goroutines at once.
 type Host struct {
 	net   *Network
+	nat   *NAT // that it is behind; nil: none. Guarded by Network.mu
 	addrs []netip.AddrPort
 	queue chan *packet
 	mtu   atomic.Int64 // bytes of IP packet, of its device; 0: no limit
@@ -107,7 +108,7 @@ func (h *Host) next(first bool, wait time.Duration) (*packet, error) {
 // read copies p to d and gives p back.
 func (h *Host) read(p *packet, d *wire.Datagram) {
 	d.Buf = append(d.Buf[:0], p.datagram...)
-	d.Endpoint = wire.Endpoint{Addr: p.link.from, Socket: h.socket(p.link.to)}
+	d.Endpoint = wire.Endpoint{Addr: p.link.from, Socket: h.socket(p.to)}
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.net.schedule.free = append(h.net.schedule.free, p)

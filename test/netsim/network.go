@@ -25,6 +25,7 @@ type Network struct {
 	mtu      int           // bytes of IP packet, of every link that mtus does not name; 0: no limit
 	mtus     map[route]int //
 	hosts    map[netip.AddrPort]*Host
+	nats     map[netip.Addr]*NAT // by external address
 	links    map[route]*link
 	stats    Stats
 	schedule schedule
@@ -49,6 +50,7 @@ type Stats struct {
 	Dropped     uint64 // lost by DropNext or by the filter
 	Partitioned uint64 // lost to Partition or Cut
 	Oversized   uint64 // lost because a link's MTU did not let them pass
+	Filtered    uint64 // not let in by a NAT
 	Unreachable uint64 // nobody had the destination when it arrived, or the sender had no address of its family
 	Overflow    uint64 // lost because the receiver's queue was full
 }
@@ -62,6 +64,7 @@ func New(seed int64) *Network {
 		cuts:     make(map[route]bool),
 		mtus:     make(map[route]int),
 		hosts:    make(map[netip.AddrPort]*Host),
+		nats:     make(map[netip.Addr]*NAT),
 		links:    make(map[route]*link),
 	}
 	n.schedule.timer = time.AfterFunc(time.Hour, n.deliver)

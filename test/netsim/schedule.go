@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"container/heap"
+	"net/netip"
 	"time"
 )
 
@@ -9,7 +10,8 @@ import (
 type packet struct {
 	at       time.Time
 	link     *link
-	sequence uint64 // within the link
+	to       netip.AddrPort // the receiver's own address; behind a NAT another than the link's
+	sequence uint64         // within the link
 	datagram []byte
 }
 
@@ -65,7 +67,7 @@ func (n *Network) deliver() {
 	defer n.mu.Unlock()
 	s, now := &n.schedule, time.Now()
 	for len(s.packets) > 0 && !s.packets[0].at.After(now) {
-		n.arrive(heap.Pop(&s.packets).(*packet))
+		n.arrive(now, heap.Pop(&s.packets).(*packet))
 	}
 	if len(s.packets) > 0 {
 		s.timer.Reset(s.packets[0].at.Sub(now))
@@ -73,10 +75,14 @@ func (n *Network) deliver() {
 }
 
 // arrive puts a packet into the queue of whoever has its destination now. Called with n.mu held.
-func (n *Network) arrive(p *packet) {
-	h, ok := n.hosts[p.link.to]
-	if !ok {
-		n.stats.Unreachable++
+func (n *Network) arrive(now time.Time, p *packet) {
+	filtered := n.stats.Filtered
+	h, to := n.enter(now, p.link.route)
+	p.to = to
+	if h == nil {
+		if n.stats.Filtered == filtered {
+			n.stats.Unreachable++
+		}
 		n.schedule.free = append(n.schedule.free, p)
 		return
 	}

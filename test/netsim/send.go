@@ -49,6 +49,7 @@ func (n *Network) Send(from, to netip.AddrPort, datagram []byte) {
 
 // send decides the fate of one datagram, which is not cut if it has to stay whole, and puts it on its way.
 func (n *Network) send(now time.Time, r route, datagram []byte, whole bool) {
+	r = n.leave(now, r)
 	n.mu.Lock()
 	filter, observer := n.filter, n.observer
 	n.mu.Unlock()

@@ -192,7 +192,7 @@ func (b *Backend) Detach(_ context.Context, r api.DetachRequest) (bool, error) {
 	b.calls = append(b.calls, "detach "+r.Container+"/"+r.IfName)
 	key := [2]string{r.Container, r.IfName}
 	a, ok := b.attachments[key]
-	if r.Source != "" && r.Source != a.Source {
+	if r.Source != "" && r.Source != a.Source || r.CNINetwork != "" && a.CNINetwork != "" && r.CNINetwork != a.CNINetwork {
 		return false, nil
 	}
 	if err := b.FailDetach[r.Container]; err != nil {

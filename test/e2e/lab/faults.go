@@ -43,7 +43,13 @@ func (l *Lab) Partition(h *Host) {
 	l.faults(fmt.Sprintf("iifname %q drop", h.port()), fmt.Sprintf("oifname %q drop", h.port()))
 }
 
-// Heal ends BlackHole, Lose and Partition.
+// Apart cuts two hosts off from each other.
+func (l *Lab) Apart(a, b *Host) {
+	l.tb.Helper()
+	l.faults(fmt.Sprintf("iifname %q oifname %q drop", a.port(), b.port()), fmt.Sprintf("iifname %q oifname %q drop", b.port(), a.port()))
+}
+
+// Heal ends BlackHole, Lose, Partition and Apart.
 func (l *Lab) Heal() {
 	l.tb.Helper()
 	l.faults()

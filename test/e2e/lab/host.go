@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -23,7 +21,9 @@ type Host struct {
 
 	lab    *Lab
 	ns     *namespace
-	daemon *Daemon // the one started last, or nil
+	nat    NAT        // that it is behind; "": none
+	router *namespace // which does that
+	daemon *Daemon    // the one started last, or nil
 }
 
 // boot makes the host's namespaces and plugs eth0 into the underlay.
@@ -34,17 +34,12 @@ func (h *Host) boot() {
 		l.tb.Fatalf("making the containers' root file system: %v", err)
 	}
 	h.ns = l.namespace(h.Name, h.Dir)
-	mac := fmt.Sprintf("02:00:5e:00:53:%02x", h.IPv6.As16()[15]) // as hardware does, it survives a reboot
-	plug := exec.Command("ip", "link", "add", h.port(), "type", "veth",
-		"peer", "name", "eth0", "address", mac, "netns", strconv.Itoa(h.ns.holder.Process.Pid))
-	var out []byte
-	err := l.underlay.do(network, func() (err error) { // not in its pid namespace: there, the host's pid is unknown
-		out, err = plug.CombinedOutput()
-		return err
-	})
-	if err != nil {
-		l.tb.Fatalf("plugging %s into the underlay: %v: %s", h.Name, err, out)
+	if h.nat != "" {
+		h.bootBehind(h.IPv6.As16()[15])
+		return
 	}
+	mac := fmt.Sprintf("02:00:5e:00:53:%02x", h.IPv6.As16()[15]) // as hardware does, it survives a reboot
+	plug(l, l.underlay, h.port(), h.ns, "eth0", "address", mac)
 	l.must(l.underlay, "ip", "link", "set", h.port(), "master", "ix", "up")
 	if h.IPv4.IsValid() {
 		l.must(h.ns, "ip", "addr", "add", h.IPv4.String()+"/24", "dev", "eth0")

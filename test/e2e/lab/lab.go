@@ -53,7 +53,7 @@ func (l *Lab) Hosts(names ...string) []*Host {
 	l.tb.Helper()
 	var hosts []*Host
 	for _, name := range names {
-		hosts = append(hosts, l.host(name, true))
+		hosts = append(hosts, l.host(name, true, ""))
 	}
 	return hosts
 }
@@ -61,10 +61,10 @@ func (l *Lab) Hosts(names ...string) []*Host {
 // HostIPv6 boots a host whose underlay speaks IPv6 only.
 func (l *Lab) HostIPv6(name string) *Host {
 	l.tb.Helper()
-	return l.host(name, false)
+	return l.host(name, false, "")
 }
 
-func (l *Lab) host(name string, ipv4 bool) *Host {
+func (l *Lab) host(name string, ipv4 bool, nat NAT) *Host {
 	l.tb.Helper()
 	n := byte(len(l.hosts) + 1)
 	h := &Host{
@@ -72,6 +72,7 @@ func (l *Lab) host(name string, ipv4 bool) *Host {
 		IPv6: netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: n}),
 		Dir:  filepath.Join(l.dir, name),
 		lab:  l,
+		nat:  nat,
 	}
 	if ipv4 {
 		h.IPv4 = netip.AddrFrom4([4]byte{192, 0, 2, n})
