@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -79,9 +78,6 @@ func unreachable(path string, err error) error {
 	}
 	return fmt.Errorf("%w: %w", errNoLXD, err)
 }
-
-// notFound reports whether LXD has said that there is no such thing.
-func notFound(err error) bool { return lxdapi.StatusErrorCheck(err, http.StatusNotFound) }
 
 // nics returns the interfaces of the instances on this host that are in bridges.
 func (s *server) nics() ([]nic, error) {
