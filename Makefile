@@ -20,15 +20,17 @@ AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env "PATH=$$PATH"')
 
 build: ## compile the programs into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/meshnet-lxd ./plugins/lxd
 
 install: ## install what build made; PREFIX, DESTDIR, CNIDIR, UNITDIR, SYSCONFDIR
-	@for p in $(notdir $(PROGRAMS)); do \
+	@for p in $(notdir $(PROGRAMS)) meshnet-lxd; do \
 		[ -x bin/$$p ] || { echo "there is no bin/$$p: run make build first" >&2; exit 1; }; done
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(CNIDIR)' '$(DESTDIR)$(UNITDIR)'
-	install -m 755 bin/meshd bin/meshctl bin/lxc-hook '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 bin/meshd bin/meshctl bin/lxc-hook bin/meshnet-lxd '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 bin/cni-meshnet bin/cni-meshnet-ipam '$(DESTDIR)$(CNIDIR)'
-	sed 's|@PREFIX@|$(PREFIX)|' init/meshd.service > '$(DESTDIR)$(UNITDIR)/meshd.service'
-	chmod 644 '$(DESTDIR)$(UNITDIR)/meshd.service'
+	for u in meshd meshnet-lxd; do \
+		sed 's|@PREFIX@|$(PREFIX)|' init/$$u.service > '$(DESTDIR)$(UNITDIR)/'$$u.service && \
+		chmod 644 '$(DESTDIR)$(UNITDIR)/'$$u.service || exit 1; done
 	install -d -m 700 '$(DESTDIR)$(SYSCONFDIR)/meshnet'
 
 deps: PACKAGES = $(TEST_PACKAGES)

@@ -115,6 +115,12 @@ func (h *holdings) entries() []entry {
 	}
 	for _, addr := range slices.SortedFunc(maps.Keys(h.carved), netip.Addr.Compare) {
 		all = append(all, entry{kind: entryCarved, prefix: single(addr)})
+		if _, claimed := h.claims[addr]; claimed {
+			continue // what is idle is said there
+		}
+		if c := h.carved[addr]; c.by != (Attachment{}) {
+			all = append(all, entry{kind: entryIdle, prefix: single(addr), at: c.since, lease: Lease{Attachment: c.by}})
+		}
 	}
 	for _, r := range h.queue {
 		if !h.void(r) {

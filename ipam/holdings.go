@@ -21,7 +21,7 @@ type holdings struct {
 	blocks map[netip.Prefix]*block
 	order  []*block                  // the same by address
 	claims map[netip.Addr]claim      // single addresses
-	carved map[netip.Addr]struct{}   // addresses of own blocks that other nodes have
+	carved map[netip.Addr]claim      // addresses of own blocks that other nodes have, with who had them here last
 	leased map[netip.Addr]Attachment // in own blocks and claims
 	lost   map[netip.Addr]Attachment // leases of which it is unknown who has the address now
 	idle   map[netip.Addr]idle       // of own blocks
@@ -60,7 +60,7 @@ func newHoldings() *holdings {
 	return &holdings{
 		blocks: map[netip.Prefix]*block{},
 		claims: map[netip.Addr]claim{},
-		carved: map[netip.Addr]struct{}{},
+		carved: map[netip.Addr]claim{},
 		leased: map[netip.Addr]Attachment{},
 		lost:   map[netip.Addr]Attachment{},
 		idle:   map[netip.Addr]idle{},
@@ -195,15 +195,23 @@ func (h *holdings) own(e *entry, lose func(netip.Addr)) error {
 	case entryCarved:
 		return h.carve(addr, lose)
 	case entryUncarved:
-		if _, ok := h.carved[addr]; !ok {
+		was, ok := h.carved[addr]
+		if !ok {
 			return fmt.Errorf("%v is given back, but nobody else had it", addr)
 		}
 		delete(h.carved, addr)
+		if _, claimed := h.claims[addr]; !claimed && was.by != (Attachment{}) {
+			h.putIdle(addr, was.since, was.by) // its cooldown goes on
+		}
 		h.recount(addr)
 		return nil
 	case entryIdle:
 		if _, ok := h.claims[addr]; ok {
 			h.claims[addr] = claim{e.at, e.lease.Attachment}
+			return nil
+		}
+		if _, ok := h.carved[addr]; ok {
+			h.carved[addr] = claim{e.at, e.lease.Attachment}
 			return nil
 		}
 		if b := h.blockOf(addr); b == nil || h.leased[addr] != (Attachment{}) || h.idle[addr].serial != 0 {
@@ -329,8 +337,9 @@ func (h *holdings) carve(addr netip.Addr, lose func(netip.Addr)) error {
 		b.leased--
 		lose(addr)
 	}
+	was := h.idle[addr]
 	h.forget(addr)
-	h.carved[addr] = struct{}{}
+	h.carved[addr] = claim{was.since, was.by}
 	h.recount(addr)
 	return nil
 }

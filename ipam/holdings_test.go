@@ -63,3 +63,41 @@ func TestTheCooldownOfAClaimInAnOwnBlock(t *testing.T) {
 		t.Error(wrong)
 	}
 }
+
+// "An address is not reused before a cooldown", though it was left to another node meanwhile, for the attachment that had it, and that did
+// not take it; nor is that forgotten when the journal is written anew.
+func TestTheCooldownOfAnAddressThatWasLeft(t *testing.T) {
+	for _, compacted := range []bool{false, true} {
+		d := newMemDirectory()
+		s := openOwning(t, d, "10.77.0.8/29")
+		addr := mustLease4(t, s, epoch, "web")
+		if _, err := s.Release(epoch, web); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.carve(epoch.Add(time.Second), addr, "db/eth0"); err == nil {
+			t.Error("an address was left for an attachment that has not had it, a second after its release")
+		}
+		if err := s.carve(epoch.Add(time.Second), addr, "web/eth0"); err != nil {
+			t.Errorf("leaving it for the one that had it: %v", err)
+		}
+		if compacted {
+			h := newHoldings()
+			for _, e := range s.held.v4.entries() {
+				if err := h.own(&e, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.held.v4 = h
+		}
+		mustHear(t, s, epoch.Add(2*time.Second), answer("10.77.0.8/29")) // nobody has it
+		if l, err := s.lease4(epoch.Add(3*time.Second), "db", addr); err == nil {
+			t.Errorf("compacted %v: Lease(db, %v) = %v three seconds after its release, want it kept back", compacted, addr, l)
+		}
+		if l, err := s.lease4(epoch.Add(3*time.Second), "web", addr); err != nil || l.IPv4 != addr {
+			t.Errorf("compacted %v: Lease(web, %v) = %v, %v: it is its own", compacted, addr, l, err)
+		}
+		for _, wrong := range s.CheckLocal() {
+			t.Error(wrong)
+		}
+	}
+}

@@ -12,12 +12,14 @@ const (
 	attachmentLabel = "meshnet/1 attachment"
 )
 
-// gatewayIID is the identifier of the gateway's address.
-const gatewayIID = 1
+const (
+	gatewayIID = 1      // of the gateway's address
+	maxOwnUse  = 0xffff // the identifiers behind the gateway's up to this one are given to who asks for them only
+)
 
-// Identifiers that no attachment is given. Each range includes both its ends.
+// Identifiers that no attachment is given unasked. Each range includes both its ends.
 var reservedIIDs = [...]struct{ first, last uint64 }{
-	{0x0000_0000_0000_0000, 0x0000_0000_0000_ffff}, // 0 subnet-router anycast (RFC 4291 §2.6.1), 1 the gateway, the rest for people's own use
+	{0x0000_0000_0000_0000, maxOwnUse},             // 0 subnet-router anycast (RFC 4291 §2.6.1), 1 the gateway, the rest for people's own use
 	{0x0200_5eff_fe00_0000, 0x0200_5eff_feff_ffff}, // IANA's own Ethernet block (RFC 5453 and its registry)
 	{0xfdff_ffff_ffff_ff80, 0xfdff_ffff_ffff_ffff}, // reserved subnet anycast addresses (RFC 2526 §2)
 }

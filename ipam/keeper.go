@@ -193,7 +193,7 @@ func (k *keeper) claimAddress(ctx context.Context, addr netip.Addr, attachment s
 
 // carveOut stops leasing addr before it says so. If the answer is lost the address stays out until the next Refresh tells.
 func (k *keeper) carveOut(ctx context.Context, addr netip.Addr, to registry.NodeID, epoch uint64, attachment string) error {
-	if err := k.cfg.Store.carve(k.cfg.Now(), addr); err != nil {
+	if err := k.cfg.Store.carve(k.cfg.Now(), addr, attachment); err != nil {
 		return err
 	}
 	k.due = time.Time{}

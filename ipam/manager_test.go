@@ -199,6 +199,13 @@ func TestRequestedElsewhere(t *testing.T) {
 		if r := hosts[0].Report(); len(r.Claims) != 0 {
 			t.Errorf("after the release: claims %v, want none", r.Claims)
 		}
+		hosts[1].Release(Attachment{"theirs", "eth0"})
+		if _, err := get(hosts[0], "web", used.IPv4); !errors.Is(err, registry.ErrTaken) || !strings.Contains(err.Error(), "kept from others") {
+			t.Errorf("Lease of what was just released there, by another name: error = %v, want one that says so", err)
+		}
+		if l, err := get(hosts[0], "theirs", used.IPv4); err != nil || l.IPv4 != used.IPv4 {
+			t.Errorf("Lease of what was just released there, by the same name = %v, %v, want %v: it has moved", l.IPv4, err, used.IPv4)
+		}
 	})
 }
 

@@ -438,20 +438,37 @@ func (n *modelNode) attach() {
 	if n.w.rng.IntN(6) == 0 {
 		r.IPv4.Addr = n.w.addr()
 	}
+	if n.w.rng.IntN(5) == 0 {
+		r.Former = Attachment{fmt.Sprint("c", n.w.rng.IntN(14)), "eth0"}
+	}
 	before := n.store.held.leases[a]
+	former, passes := n.store.held.leases[r.Former]
+	under := n.store.held.v4.terms.Epoch
 	l, err := n.m.Lease(context.Background(), r, nil)
-	n.w.log("%s attach %v %v: %v %v", n.name, a, r.IPv4.Addr, l.IPv4, err)
+	n.w.log("%s attach %v %v, formerly %v: %v %v", n.name, a, r.IPv4.Addr, former, l.IPv4, err)
 	n.m.notUntil = time.Time{}
 	if err != nil {
 		if n.store.journal.failed != nil {
 			n.doubted[a] = true
+			if passes { // it may have been passed on
+				delete(n.told, a)
+				delete(n.told, r.Former)
+			}
 		}
 		return
 	}
 	if !l.IPv4.IsValid() || l.Lost || r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr {
 		n.w.fatalf("Lease(%v, %v) on %s = %v", a, r.IPv4.Addr, n.name, l)
 	}
-	if before.IPv4 != l.IPv4 || before.Lost {
+	kept := passes && !former.Lost && former.IPv4 == l.IPv4
+	if passes {
+		delete(n.told, r.Former)
+		// An address that was lost meanwhile, because the node was fenced, is not released.
+		if !kept && !former.Lost && former.IPv4.IsValid() && n.rightful(n.w.state()) && n.store.held.v4.terms.Epoch == under {
+			n.w.released[former.IPv4] = release{n.w.now, n, r.Former}
+		}
+	}
+	if (before.IPv4 != l.IPv4 || before.Lost) && !kept {
 		n.checkCooldown(l)
 		if n.stale {
 			n.w.fatalf("%s is a copy, has not reached the block store and leases %v", n.name, l)
@@ -464,11 +481,12 @@ func (n *modelNode) attach() {
 	delete(n.doubted, a)
 }
 
-// checkCooldown: "an address is not reused before a cooldown".
+// checkCooldown: "an address is not reused before a cooldown" by another attachment; that of the same name on another host is the one that
+// had it, moved.
 func (n *modelNode) checkCooldown(l Lease) {
 	last, ok := n.w.released[l.IPv4]
 	copied := ok && last.on != n && last.on.id == n.id
-	if !ok || copied || last.on == n && last.was == l.Attachment || !n.rightful(n.w.state()) {
+	if !ok || copied || last.was == l.Attachment || !n.rightful(n.w.state()) {
 		return
 	}
 	for _, o := range n.w.nodes {

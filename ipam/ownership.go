@@ -207,15 +207,20 @@ func (s *Store) using(p netip.Prefix) bool {
 	return false
 }
 
-// carve stops leasing addr of an own block, so that another node may have it.
-func (s *Store) carve(now time.Time, addr netip.Addr) error {
+// carve stops leasing addr of an own block, so that another node may have it for an attachment, which is known by its text. One that had
+// the address here before, and is moved there, need not wait for the cooldown.
+func (s *Store) carve(now time.Time, addr netip.Addr, attachment string) error {
 	s.mu.Lock()
 	h := s.held.v4
 	if _, done := h.carved[addr]; done {
 		s.mu.Unlock()
 		return nil
 	}
-	if err := s.chooser(now).requested(Attachment{}, addr); err != nil {
+	var a Attachment
+	if was, ok := h.idle[addr]; ok && clipText(was.by.String()) == attachment {
+		a = was.by
+	}
+	if err := s.chooser(now).requested(a, addr); err != nil {
 		s.mu.Unlock()
 		return err
 	}

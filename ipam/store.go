@@ -198,15 +198,15 @@ func open(d directory, c Config) (*Store, error) {
 
 // Lease returns the lease of an attachment, and gives it one if it has none. If it has one with another holder, as a container
 // that was restarted has another namespace, the lease gets the new one and is otherwise as before; if it lacks the IPv4 address
-// that is asked for, or has lost it, it gets one. Each change is on disk when Lease returns; if there is none, nothing is
-// written. taken reports whether another attachment is known to hold the IPv6 address or the MAC; it may be nil, is called with
+// that is asked for, or has lost it, it gets one. If r.Former has a lease the attachment takes it over. Each change is on disk when
+// Lease returns; if there is none, nothing is written. taken reports whether another attachment is known to hold the IPv6 address or the MAC; it may be nil, is called with
 // the store locked, and must neither wait nor call the store.
 //
 // After an error the attachment has what it had before. The error wraps ErrNoAddress if this node has no IPv4 address to give
 // now, registry.ErrTaken, ErrOutside, ErrUnusable or ErrReserved if the one that is asked for cannot be had, ErrMACTaken, ErrFailed if
 // nothing can be leased until restart, or else is the operating system's (syscall.ENOSPC) and a later call may succeed.
 func (s *Store) Lease(now time.Time, r Request, taken func(netip.Addr, MAC) bool) (Lease, error) {
-	if err := errors.Join(r.Attachment.check(), r.Holder.check(), r.IPv4.check(), r.MAC.check()); err != nil {
+	if err := r.check(s.scope.subnet); err != nil {
 		return Lease{}, fmt.Errorf("leasing: %w", err)
 	}
 	for {
@@ -230,19 +230,26 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := r.Attachment
-	if b := s.pending[a]; b != nil {
-		return Lease{}, b, false, nil
-	}
-	if err := s.doubt[a]; err != nil {
-		return Lease{}, nil, false, err
+	for _, a := range []Attachment{a, r.Former} {
+		if b := s.pending[a]; b != nil {
+			return Lease{}, b, false, nil
+		}
+		if err := s.doubt[a]; err != nil {
+			return Lease{}, nil, false, err
+		}
 	}
 	l, held := s.held.leases[a]
+	if former, ok := s.held.leases[r.Former]; ok && (r.Former != a || r.changes(l)) {
+		return s.startTakeover(now, r, former, taken)
+	}
 	wants := !r.IPv4.None && (!l.IPv4.IsValid() || l.Lost)
 	switch {
 	case held && r.MAC != (MAC{}) && l.MAC != r.MAC:
 		return Lease{}, nil, false, fmt.Errorf("%w: it has %v and asks for %v; detach it first", ErrMACTaken, l.MAC, r.MAC)
 	case l.IPv4.IsValid() && !l.Lost && r.IPv4.Addr.IsValid() && l.IPv4 != r.IPv4.Addr:
 		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv4, r.IPv4.Addr)
+	case held && r.IPv6.IsValid() && r.IPv6 != l.IPv6:
+		return Lease{}, nil, false, fmt.Errorf("it holds %v and asks for %v; detach it first", l.IPv6, r.IPv6)
 	case held && !wants && l.Holder == r.Holder:
 		return l, nil, false, nil
 	case s.closed:
@@ -253,7 +260,7 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	at := now.UnixNano()
 	var entries []entry
 	if !held {
-		iid, mac, err := s.choose(a, r.MAC, taken)
+		iid, mac, err := s.choose(r, taken)
 		if err != nil {
 			return Lease{}, nil, false, err
 		}
@@ -296,38 +303,6 @@ func (l Lease) part(kind byte) Lease {
 		p.IPv4, p.Bits = l.IPv4, l.Bits
 	}
 	return p
-}
-
-// choose derives identifier and MAC of a with the first counter whose result is free. A MAC that is asked for, want, is not
-// derived, and ErrMACTaken if it is not free.
-func (s *Store) choose(a Attachment, want MAC, taken func(netip.Addr, MAC) bool) (uint64, MAC, error) {
-	if want != (MAC{}) && (want == GatewayMAC(s.scope.network) || s.hasMAC(want) || taken != nil && taken(netip.Addr{}, want)) {
-		return 0, MAC{}, fmt.Errorf("%w: %v", ErrMACTaken, want)
-	}
-	for counter := range uint32(maxTries) {
-		iid, mac, ok := s.scope.derive(a, counter)
-		if want != (MAC{}) {
-			mac = want
-		} else if s.hasMAC(mac) {
-			continue
-		}
-		if !ok || s.iids[iid] {
-			continue
-		}
-		if _, ok := s.held.iids[iid]; ok {
-			continue
-		}
-		if taken == nil || !taken(join(s.scope.subnet, iid), mac) {
-			return iid, mac, nil
-		}
-	}
-	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
-}
-
-// hasMAC says whether a lease has mac, or will have it. s.mu is held.
-func (s *Store) hasMAC(mac MAC) bool {
-	_, held := s.held.macs[mac]
-	return held || s.macs[mac]
 }
 
 // Release ends the lease of a, durably when it returns, and reports whether there was one. After an error the lease stands.

@@ -99,6 +99,15 @@ func (d *daemon) Join(_ context.Context, r api.JoinRequest) (api.Network, error)
 	return network(), nil
 }
 
+func (d *daemon) Update(_ context.Context, r api.UpdateRequest) (api.Network, error) {
+	d.requests = append(d.requests, r)
+	n := network()
+	if r.Bridge != nil {
+		n.Bridge = *r.Bridge
+	}
+	return n, nil
+}
+
 func (d *daemon) Leave(context.Context, string, bool) error { return nil }
 
 func (d *daemon) Token(_ context.Context, _ string, endpoints []string) (string, error) {

@@ -28,10 +28,10 @@ func networkCommand(c *cli) *cobra.Command {
 ` + footer,
 		Args: checked(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("network needs a command: create, join, list, show, token or leave")
+			return usagef("network needs a command: create, join, list, show, set, token or leave")
 		},
 	}
-	cmd.AddCommand(createCommand(c), joinCommand(c), listCommand(c), showCommand(c), tokenCommand(c), leaveCommand(c))
+	cmd.AddCommand(createCommand(c), joinCommand(c), listCommand(c), showCommand(c), setCommand(c), tokenCommand(c), leaveCommand(c))
 	return cmd
 }
 
@@ -129,14 +129,61 @@ func (c *cli) printToken(text string) error {
 	return err
 }
 
+func setCommand(c *cli) *cobra.Command {
+	var bridge, dhcp, egress string
+	cmd := &cobra.Command{
+		Use:   "set NAME",
+		Short: "Change bridge, DHCP or egress of a network on this host",
+		Long: `DESCRIPTION
+  Change what this host said when it created or joined the network. Other hosts have their own. The network stops for a
+  moment, as in a restart of meshd. Containers that are in the bridge go along into another one; what names the old bridge
+  in their configuration has to be changed. A bridge that meshd made is removed.
+
+  --bridge '' makes meshd make a bridge of its own, --dhcp '' and --egress '' are the defaults.
+
+` + footer,
+		Example: `  meshctl network set home --bridge br0 --dhcp open
+  meshctl network set home --egress nat`,
+		Args: checked(cobra.MatchAll(networkNames, cobra.ExactArgs(1))), ValidArgsFunction: c.completeNetworks,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkMember(bridge, dhcp, egress, nil); err != nil {
+				return err
+			}
+			r := api.UpdateRequest{Network: args[0]}
+			for name, set := range map[string]**string{"bridge": &r.Bridge, "dhcp": &r.DHCP, "egress": &r.Egress} {
+				if f := cmd.Flags().Lookup(name); f.Changed {
+					text := f.Value.String()
+					*set = &text
+				}
+			}
+			if r == (api.UpdateRequest{Network: args[0]}) {
+				return usagef("say what to change: --bridge, --dhcp or --egress")
+			}
+			n, err := c.client().Update(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s: bridge %s, dhcp %s, egress %s\n", n.Name, n.Bridge, n.DHCP, n.Egress)
+			return nil
+		},
+	}
+	wiringFlags(cmd, &bridge, &dhcp, &egress)
+	return cmd
+}
+
 // memberFlags are the flags about this host as a member.
 func memberFlags(cmd *cobra.Command, bridge, dhcp, egress *string, endpoints *[]string) {
+	wiringFlags(cmd, bridge, dhcp, egress)
+	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
+}
+
+// wiringFlags are those of them that can be changed later.
+func wiringFlags(cmd *cobra.Command, bridge, dhcp, egress *string) {
 	cmd.Flags().StringVar(bridge, "bridge", "", "put containers into bridge `ifname`; one that exists is used as it is\n"+
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringVar(dhcp, "dhcp", "", "`whom` to answer DHCP: open, every container; closed, attached ones; off, nobody\n"+
 		"(default open in a bridge that meshd makes, else off)")
 	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host; none (the default)")
-	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
 }
 
 // checkMember says whether the flags of memberFlags are good.

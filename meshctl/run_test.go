@@ -29,7 +29,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"", exitDone, ""}, {"help", exitDone, ""}, {"--help", exitDone, ""}, {"help network join", exitDone, ""},
 		{"status", exitDone, ""}, {"peers home", exitDone, ""}, {"leases", exitDone, ""}, {"network list", exitDone, ""},
-		{"network token home", exitDone, ""}, {"network leave home", exitDone, ""}, {"version", exitDone, ""}, {"genkey", exitDone, ""},
+		{"network token home", exitDone, ""}, {"network leave home", exitDone, ""}, {"network set home --bridge br0", exitDone, ""},
+		{"network set home --bridge= --dhcp= --egress nat", exitDone, ""}, {"version", exitDone, ""}, {"genkey", exitDone, ""},
 		{"--version", exitDone, ""},
 		{"completion bash", exitDone, ""}, {"completion zsh", exitDone, ""}, {"completion fish", exitDone, ""},
 		{"completion powershell", exitDone, ""},
@@ -91,6 +92,7 @@ func TestExitCodes(t *testing.T) {
 		{"attach --netns /x --container c --ip 10.0.0.1 --ipv4 none", exitUsage, "contradict"}, {"attach --netns /x --container c --ipv4 10.0.0.1", exitUsage, "--ip"},
 		{"network join", exitUsage, "either TOKEN or --token-file"}, {"network join x --token-file y", exitUsage, "either"},
 		{"network show", exitUsage, "NAME is missing"}, {"network token", exitUsage, "NAME is"}, {"network leave", exitUsage, "NAME is"},
+		{"network set home", exitUsage, "say what to change"}, {"network set --dhcp open", exitUsage, "NAME is"}, {"network set home --dhcp maybe", exitUsage, "--dhcp: "},
 		{"peers a b", exitUsage, `"b" is an argument`}, {"leases a b c", exitUsage, `"b" is an argument`},
 		{"attach --container c", exitUsage, "--netns and --pid"}, {"attach --netns /x", exitUsage, "--container is needed"},
 		{"attach --netns /x --pid 1 --container c", exitUsage, "give one"}, {"attach --pid -1 --container c", exitUsage, "not a process ID"},

@@ -46,6 +46,7 @@ var arrows = map[string]struct {
 	"meshnet/plugins/internal/cni":       {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev"}, "what the CNI plugins share is no more than they may see"},
 	"meshnet/plugins/lxcconf":            {[]string{}, "a configuration is text"},
 	"meshnet/plugins/lxc-hook":           {[]string{"meshd/api", "plugins/attach", "plugins/internal/netdev", "plugins/lxcconf"}, "plugins see the API and network devices, nothing of the daemon"},
+	"meshnet/plugins/lxd":                {[]string{"meshd/api", "meshd/token"}, "LXD makes the interfaces: what is left is names and addresses, which the API takes"},
 	"meshnet/plugins/internal/netdev":    {[]string{}, "network devices know no daemon"},
 	"meshnet/plugins/internal/meshdtest": {[]string{"meshd/api"}, "a meshd for the tests of plugins is no more than its API"},
 	"meshnet/test/netsim":                {[]string{"meshd/offload", "meshd/wire"}, "the simulated edges know what the real ones know"},
@@ -77,6 +78,26 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s imports %s: %s", pkg, p, rule.why)
 			}
 		}
+	}
+}
+
+// "This program, and no other, is under that licence": only meshnet-lxd links what is under the AGPL.
+func TestOnlyOneProgramLinksLXD(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, "meshnet/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	found := false
+	for line := range strings.Lines(string(out)) {
+		pkg, deps, _ := strings.Cut(line, " ")
+		links := strings.Contains(deps, "github.com/canonical/lxd/")
+		if links && pkg != "meshnet/plugins/lxd" {
+			t.Errorf("%s links LXD's client, which is under the AGPL", pkg)
+		}
+		found = found || links
+	}
+	if !found {
+		t.Error("nothing links LXD's client: this test looks for the wrong path")
 	}
 }
 

@@ -52,12 +52,17 @@ func (d *daemon) Attach(ctx context.Context, r api.AttachRequest) (api.Attachmen
 		return api.Attachment{}, err
 	}
 	none, want := r.V4()
-	lease, err := n.Attach(ctx, ipam.Request{
+	request := ipam.Request{
 		Attachment: a,
 		Holder:     ipam.Holder{Source: string(r.Source), NetNS: r.NetNS, Config: r.CNINetwork, Aliases: strings.Join(r.Aliases, " ")},
 		IPv4:       ipam.V4Request{None: none, Addr: want},
+		IPv6:       r.IPv6,
 		MAC:        ipam.MAC(r.MAC),
-	})
+	}
+	if r.Former != nil {
+		request.Former = ipam.Attachment{Container: r.Former.Container, IfName: r.Former.IfName}
+	}
+	lease, err := n.Attach(ctx, request)
 	if err != nil {
 		return api.Attachment{}, ipv4Error(err)
 	}

@@ -207,10 +207,9 @@ func (d *daemon) newSettings(name, nodeName, bridge, dhcp, egress string, endpoi
 	if bridge == "" {
 		bridge = d.freeBridge()
 	}
-	if err := checkEgress(egress, bridge); err != nil {
-		return settings{}, err
-	}
-	return settings{Name: name, NodeName: nodeName, Bridge: bridge, DHCP: dhcp, Egress: egress, Advertise: endpoints, Identity: identity}, nil
+	s := settings{Name: name, NodeName: nodeName, Bridge: bridge, DHCP: dhcp, Egress: egress, Advertise: endpoints, Identity: identity}
+	s.BridgeOwned = !tap.BridgeExists(bridge)
+	return s, checkEgress(s)
 }
 
 // checkPools refuses pools that clash with this host's own routes or with those of another network here.

@@ -85,8 +85,8 @@ func apply(have settings, want config.Network) (*settings, error) {
 		next.Bridge, next.BridgeOwned = want.Bridge, !tap.BridgeExists(want.Bridge)
 	}
 	next.Advertise, next.Seeds, next.DHCP, next.Egress = want.Advertise, want.Seeds, want.DHCP, want.Egress
-	if next.Egress == token.EgressNAT && !next.BridgeOwned {
-		return nil, errEgress(next.Bridge)
+	if err := checkEgress(next); err != nil {
+		return nil, err
 	}
 	if next.Bridge == have.Bridge && next.DHCP == have.DHCP && next.Egress == have.Egress && next.IPAM.URL() == have.IPAM.URL() && slices.Equal(next.Advertise, have.Advertise) && slices.Equal(next.Seeds, have.Seeds) {
 		return nil, nil

@@ -12,20 +12,16 @@ import (
 	"meshnet/meshd/api"
 	"meshnet/meshd/gateway"
 	"meshnet/meshd/node"
-	"meshnet/meshd/tap"
 	"meshnet/meshd/token"
 )
 
-// checkEgress refuses a gateway in a bridge that others made: it has theirs.
-func checkEgress(egress, bridge string) error {
-	if egress == token.EgressNAT && tap.BridgeExists(bridge) {
-		return errEgress(bridge)
+// checkEgress refuses a gateway in a bridge that others made, unless meshd answers DHCP there: it has theirs.
+func checkEgress(s settings) error {
+	if s.Egress == token.EgressNAT && !s.BridgeOwned && dhcpOf(s) == token.DHCPOff {
+		return api.Errorf(api.Invalid, "egress nat needs a bridge that meshd makes; %s is there already, and whoever made it connects it with the outside "+
+			"(if nobody does, and nobody answers DHCP there: --dhcp open)", s.Bridge)
 	}
 	return nil
-}
-
-func errEgress(bridge string) error {
-	return api.Errorf(api.Invalid, "egress nat needs a bridge that meshd makes; %s is there already, and whoever made it connects it with the outside", bridge)
 }
 
 // gatewayOf says what the gateway of a network on this host is. own are the host's addresses.
@@ -140,6 +136,11 @@ func (d *daemon) wireGateway(ctx context.Context, s settings, n *node.Node) erro
 func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.Addr, err error) {
 	r := ipam.Request{Attachment: hostAttachment(s), Holder: ipam.Holder{Source: node.SourceHost}, MAC: bridgeMAC(s)}
 	r.IPv4.None = len(s.Pools) == 0
+	for _, l := range n.Leases() {
+		if l.Container == "" && l.Attachment != r.Attachment { // the bridge was another one
+			r.Former = l.Attachment
+		}
+	}
 	l, err := n.Attach(ctx, r)
 	if errors.Is(err, ipam.ErrNoAddress) {
 		var v6 error
@@ -160,7 +161,7 @@ func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.A
 // dropGateway takes back the gateway that there was before the configuration file said otherwise.
 func dropGateway(s settings, n *node.Node) error {
 	for _, l := range n.Leases() {
-		if l.Attachment != hostAttachment(s) {
+		if l.Container != "" {
 			continue
 		}
 		if err := gateway.Remove(gatewayOf(s, nil)); err != nil {

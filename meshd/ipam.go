@@ -480,7 +480,7 @@ func ipv4Error(err error) error {
 		code api.Code
 	}{
 		{registry.ErrTaken, api.Conflict}, {ipam.ErrMACTaken, api.Conflict}, {registry.ErrReserved, api.Conflict}, {registry.ErrOutside, api.Invalid},
-		{registry.ErrUnusable, api.Invalid}, {registry.ErrInvalid, api.Invalid}, {registry.ErrUnknownNode, api.NotFound},
+		{registry.ErrUnusable, api.Invalid}, {ipam.ErrOutsidePrefix, api.Invalid}, {registry.ErrInvalid, api.Invalid}, {registry.ErrUnknownNode, api.NotFound},
 		{node.ErrNoIPv4, api.Invalid}, {ipam.ErrNoAddress, api.Unavailable}, {ipam.ErrNoStore, api.Unavailable},
 	}
 	for _, c := range codes {

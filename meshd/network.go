@@ -186,8 +186,11 @@ func (o *opened) run(ctx context.Context) error {
 // reconciler returns what frees the leases of containers that have gone without a word.
 func (d *daemon) reconciler(s settings, n *node.Node) *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
-		Leases: func() []ipam.Lease { // those made by DHCP end by themselves, and the host's own with its gateway
-			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool { return l.Holder.Source == node.SourceDHCP || l.Container == "" })
+		// Those made by DHCP end by themselves, the host's own with its gateway, and LXD's instances have theirs while they are stopped.
+		Leases: func() []ipam.Lease {
+			return slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool {
+				return l.Holder.Source == node.SourceDHCP || l.Holder.Source == string(api.SourceLXD) || l.Container == ""
+			})
 		},
 		Release: func(_ context.Context, l ipam.Lease) error {
 			_, err := n.Detach(l.Attachment)

@@ -69,6 +69,18 @@ func (f *fake) Join(_ context.Context, r JoinRequest) (Network, error) {
 	return Network{Name: "home"}, f.note("Join %+v", r)
 }
 
+func (f *fake) Update(_ context.Context, r UpdateRequest) (Network, error) {
+	return Network{Name: r.Network}, f.note("Update %s bridge=%s dhcp=%s", r.Network, text(r.Bridge), text(r.DHCP))
+}
+
+// text shows what a pointer points to.
+func text(s *string) string {
+	if s == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%q", *s)
+}
+
 func (f *fake) Leave(_ context.Context, name string, force bool) error {
 	return f.note("Leave %s %v", name, force)
 }
@@ -194,6 +206,11 @@ func TestCalls(t *testing.T) {
 			return c.Join(ctx, JoinRequest{Token: "t", Bridge: "b", DHCP: "closed", Egress: "none", Endpoints: []string{"a:1"}, NoWait: true, IPAM: "etcds://u:p@e"})
 		}, Network{Name: "home"}.filled(), "Join {Token:t Bridge:b DHCP:closed Egress:none Endpoints:[a:1] NodeName: NoWait:true IPAM:etcds://u:p@e Force:false}"},
 		{"leave", func() (any, error) { return nil, c.Leave(ctx, "home", true) }, nil, "Leave home true"},
+		{"update", func() (any, error) {
+			bridge := ""
+			n, err := c.Update(ctx, UpdateRequest{Network: "home", Bridge: &bridge})
+			return n.Name, err
+		}, "home", `Update home bridge="" dhcp=-`},
 		{"token", func() (any, error) { return c.Token(ctx, "home") }, "t", "Token home []"},
 		{"token with endpoints", func() (any, error) { return c.Token(ctx, "home", "a:1", "[::1]:2") }, "t", "Token home [a:1 [::1]:2]"},
 		{"peers", func() (any, error) { return c.Peers(ctx, "home") }, []Peer{}, `Peers "home"`},
@@ -384,6 +401,15 @@ func TestBadRequests(t *testing.T) {
 		{"attach: body", "PUT", attach, `{"container":"x"}`, 400, "unknown field"},
 		{"attach: IPv6 as IPv4", "PUT", attach, `{"ipv4":"fd00::1"}`, 400, "neither an IPv4 address nor"},
 		{"attach: prefix as IPv4", "PUT", attach, `{"ipv4":"10.77.0.1/16"}`, 400, "neither an IPv4 address nor"},
+		{"attach: IPv4 as IPv6", "PUT", attach, `{"ipv6":"10.77.0.1"}`, 400, "not an IPv6 address"},
+		{"attach: IPv6 with a zone", "PUT", attach, `{"ipv6":"fe80::1%eth0"}`, 400, "not an IPv6 address"},
+		{"attach: MAC of a group", "PUT", attach, `{"mac":"01:00:5e:00:00:01"}`, 400, "is a group's"},
+		{"attach: MAC", "PUT", attach, `{"mac":"02:00"}`, 400, "not an Ethernet address"},
+		{"attach: former", "PUT", attach, `{"former":{"container":"a/b","ifname":"eth0"}}`, 400, "former: container ID"},
+		{"update: bridge", "PATCH", "/v1/networks/home", `{"bridge":"1234567890123456"}`, 400, "bridge: "},
+		{"update: dhcp", "PATCH", "/v1/networks/home", `{"dhcp":"maybe"}`, 400, "dhcp: "},
+		{"update: name", "PATCH", "/v1/networks/Home", `{}`, 400, "Home"},
+		{"update: body", "PATCH", "/v1/networks/home", `{"network":"x"}`, 400, "unknown field"},
 		{"attach: multicast", "PUT", attach, `{"ipv4":"224.0.0.1"}`, 400, "neither an IPv4 address nor"},
 		{"attach: group MAC", "PUT", attach, `{"mac":"01:00:00:00:00:01"}`, 400, "MAC address 01:00:00:00:00:01 is a group's"},
 		{"attach: no MAC", "PUT", attach, `{"mac":"x"}`, 400, "bad body"},

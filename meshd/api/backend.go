@@ -21,6 +21,9 @@ type Backend interface {
 	// Join makes this host a member. Unless r.NoWait is set it waits until a member answers; Unavailable, and nothing
 	// changed, if none does. Conflict if another network has the name.
 	Join(ctx context.Context, r JoinRequest) (Network, error)
+	// Update changes bridge, DHCP or egress of a network on this host. Conflict if the bridge belongs to another network, is no bridge, or the
+	// network is declared in the configuration file. Containers that are in the bridge it had go along.
+	Update(ctx context.Context, r UpdateRequest) (Network, error)
 	// Leave says good-bye and forgets the network with its keys and leases. NotFound if there is none.
 	// Conflict, unless force is set, if the other hosts could not go on without this one.
 	Leave(ctx context.Context, name string, force bool) error

@@ -79,6 +79,14 @@ func (c *Client) Join(ctx context.Context, r JoinRequest) (Network, error) {
 	return get[Network](ctx, c, http.MethodPost, "/v1/networks/join", r)
 }
 
+// Update changes what this host is in a network. Changing nothing is no error.
+func (c *Client) Update(ctx context.Context, r UpdateRequest) (Network, error) {
+	if err := r.check(); err != nil {
+		return Network{}, Errorf(Invalid, "%w", err)
+	}
+	return get[Network](ctx, c, http.MethodPatch, networkPath(r.Network), r)
+}
+
 // Leave makes this host leave a network; with force, even if the other hosts cannot go on without it.
 func (c *Client) Leave(ctx context.Context, name string, force bool) error {
 	if err := token.CheckName(name); err != nil {

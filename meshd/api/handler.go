@@ -35,7 +35,7 @@ func newHandler(backend Backend, log *slog.Logger) *handler {
 		"/v1/status":                 {http.MethodGet: h.status},
 		"/v1/networks":               {http.MethodGet: h.networks, http.MethodPost: h.root(h.create)},
 		"/v1/networks/join":          {http.MethodPost: h.root(h.join)},
-		"/v1/networks/{name}":        {http.MethodGet: h.network, http.MethodDelete: h.root(h.leave)},
+		"/v1/networks/{name}":        {http.MethodGet: h.network, http.MethodPatch: h.root(h.update), http.MethodDelete: h.root(h.leave)},
 		"/v1/networks/{name}/ready":  {http.MethodGet: h.ready},
 		"/v1/networks/{name}/token":  {http.MethodGet: h.root(h.token)},
 		"/v1/networks/{name}/peers":  {http.MethodGet: h.peers},
@@ -142,6 +142,19 @@ func (h *handler) network(r *http.Request) (any, error) {
 		return nil, err
 	}
 	n, err := h.backend.Network(r.Context(), name)
+	return n.filled(), err
+}
+
+func (h *handler) update(r *http.Request) (any, error) {
+	var req UpdateRequest
+	if err := decodeBody(r, &req); err != nil {
+		return nil, err
+	}
+	req.Network = r.PathValue("name")
+	if err := req.check(); err != nil {
+		return nil, Errorf(Invalid, "%w", err)
+	}
+	n, err := h.backend.Update(r.Context(), req)
 	return n.filled(), err
 }
 

@@ -71,13 +71,33 @@ type AttachOptions struct {
 	// IPv4 is "" for an address of meshd's choice, NoIPv4 for none, or the address that is asked for. Attaching again with
 	// another address than the container has is a Conflict.
 	IPv4 string `json:"ipv4,omitempty"`
+	// IPv6 is the address that is asked for, in the network's prefix; none: of meshd's choice.
+	IPv6 netip.Addr `json:"ipv6,omitzero"`
 	// MAC is the address of the interface; none: one that follows from the names. One that another container has, and
-	// another one than the container has, is a Conflict.
+	// another one than the container has, is a Conflict; but what asked DHCP by it before it was attached is the same container.
 	MAC MAC `json:"mac,omitzero"`
+	// Former is the attachment of this host whose addresses and MAC this one takes over, as far as nothing else is asked for, because
+	// it is the same interface by another name; or the attachment itself, to have other addresses or another MAC than it has.
+	// Naming one that is not attached is no error.
+	Former *AttachmentName `json:"former,omitempty"`
 	// CNINetwork is the name of the CNI network configuration; only with SourceCNI and SourceCNIIPAM.
 	CNINetwork string `json:"cni_network,omitempty"`
 	// Aliases are other names of the container, as in DNS.
 	Aliases []string `json:"aliases,omitempty"`
+}
+
+// AttachmentName names an attachment in its network.
+type AttachmentName struct {
+	Container string `json:"container"`
+	IfName    string `json:"ifname"`
+}
+
+// UpdateRequest changes what a host said of itself when it became a member. What is nil stays.
+type UpdateRequest struct {
+	Network string  `json:"-"`
+	Bridge  *string `json:"bridge,omitempty"` // as in CreateRequest
+	DHCP    *string `json:"dhcp,omitempty"`   // as in CreateRequest
+	Egress  *string `json:"egress,omitempty"` // as in CreateRequest
 }
 
 // DetachRequest says which container interface has gone.
@@ -183,7 +203,31 @@ func (r *AttachRequest) check() error {
 	if err := r.checkIPv4(); err != nil {
 		return err
 	}
+	if a := r.IPv6; a != (netip.Addr{}) && (!a.Is6() || a.Is4In6() || a.Zone() != "") {
+		return fmt.Errorf("ipv6 %v is not an IPv6 address", a)
+	}
+	if r.MAC[0]&1 != 0 {
+		return fmt.Errorf("mac %v is that of a group", r.MAC)
+	}
+	if f := r.Former; f != nil {
+		if err := checkAttachment("", f.Container, f.IfName); err != nil {
+			return fmt.Errorf("former: %w", err)
+		}
+	}
 	return checkPrintable("netns", r.NetNS)
+}
+
+func (r *UpdateRequest) check() error {
+	if err := token.CheckName(r.Network); err != nil {
+		return err
+	}
+	var said [3]string
+	for i, s := range []*string{r.Bridge, r.DHCP, r.Egress} {
+		if s != nil {
+			said[i] = *s
+		}
+	}
+	return checkMember(said[0], said[1], said[2], "", nil)
 }
 
 func (r *DetachRequest) check() error {
@@ -200,10 +244,10 @@ func (r *DetachRequest) check() error {
 
 func checkSource(s Source) error {
 	switch s {
-	case SourceCNI, SourceCNIIPAM, SourceLXC, SourceManual:
+	case SourceCNI, SourceCNIIPAM, SourceLXC, SourceLXD, SourceManual:
 		return nil
 	}
-	return fmt.Errorf("source %.20q is not %q, %q, %q or %q", s, SourceCNI, SourceCNIIPAM, SourceLXC, SourceManual)
+	return fmt.Errorf("source %.20q is not %q, %q, %q, %q or %q", s, SourceCNI, SourceCNIIPAM, SourceLXC, SourceLXD, SourceManual)
 }
 
 // checkLabels checks what is only kept for others to read.

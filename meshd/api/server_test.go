@@ -217,7 +217,7 @@ func TestCredentials(t *testing.T) {
 	}
 	for _, call := range f.taken() {
 		switch verb, _, _ := strings.Cut(call, " "); verb {
-		case "Create", "Join", "Leave", "Token", "Reserve", "Release", "Recover", "Adopt", "RemoveNode":
+		case "Create", "Join", "Leave", "Update", "Token", "Reserve", "Release", "Recover", "Adopt", "RemoveNode":
 			t.Errorf("another user reached %s", call)
 		}
 	}
@@ -228,6 +228,7 @@ func checkNobody(t *testing.T, c *Client) {
 	ctx := context.Background()
 	_, created := c.Create(ctx, CreateRequest{Name: "home"})
 	_, joined := c.Join(ctx, JoinRequest{Token: "t"})
+	_, updated := c.Update(ctx, UpdateRequest{Network: "home"})
 	_, text := c.Token(ctx, "home")
 	_, reserved := c.Reserve(ctx, ReserveRequest{Network: "home", Addresses: token.RangeOf(part)})
 	_, released := c.Release(ctx, ReleaseRequest{Network: "home", Addresses: token.RangeOf(part)})
@@ -235,7 +236,7 @@ func checkNobody(t *testing.T, c *Client) {
 	_, adopted := c.Adopt(ctx, "home")
 	_, removed := c.RemoveNode(ctx, RemoveNodeRequest{Network: "home", Node: "n"})
 	for call, err := range map[string]error{
-		"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home", false), "Token": text, "Reserve": reserved, "Release": released,
+		"Create": created, "Join": joined, "Leave": c.Leave(ctx, "home", false), "Update": updated, "Token": text, "Reserve": reserved, "Release": released,
 		"Recover": recovered, "Adopt": adopted, "RemoveNode": removed,
 	} {
 		if CodeOf(err) != Forbidden {

@@ -153,6 +153,7 @@ const (
 	SourceCNI     Source = "cni"
 	SourceCNIIPAM Source = "cni-ipam" // the addresses alone: the interface is another CNI plugin's business
 	SourceLXC     Source = "lxc"
+	SourceLXD     Source = "lxd"    // meshnet-lxd; an attachment lasts as long as the instance, running or not
 	SourceManual  Source = "manual" // meshctl attach, or another program
 	SourceHost    Source = "host"   // meshd, for the host itself
 	SourceDHCP    Source = "dhcp"   // nobody: it asked for addresses itself

@@ -297,6 +297,38 @@ func TestMovedAddressesAreAnnounced(t *testing.T) {
 	})
 }
 
+// "Who comes with a MAC that has asked for addresses before it was attached takes over what it was given", and keeps it: it does not end
+// when nobody renews it. Another name takes it over in turn.
+func TestAttachedAfterItAsked(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, b *member) {
+		addr := a.mustAsk()
+		was, _ := a.strayLease()
+		attach := func(container string, former ipam.Attachment) {
+			t.Helper()
+			l, err := a.node.Attach(t.Context(), ipam.Request{
+				Attachment: ipam.Attachment{Container: container, IfName: "eth0"}, Holder: ipam.Holder{Source: "lxd"}, MAC: stray, Former: former,
+			})
+			if err != nil || l.IPv4 != addr || l.IPv6 != was.IPv6 || l.MAC != stray {
+				t.Fatalf("Attach = %v, %v, want the addresses of %v", l, err, was)
+			}
+			if all := a.node.Leases(); len(all) != 1 {
+				t.Errorf("leases = %v, want the new one alone", all)
+			}
+			a.c.eventually(10*time.Second, "the other member knows it by its new name alone", func() bool {
+				all := b.node.Neighbours()
+				return len(all) == 1 && all[0].Container == container && len(all[0].Addrs) == 2
+			})
+		}
+		attach("web", ipam.Attachment{})
+		a.renew(addr)
+		time.Sleep(5 * answer.TemporaryLeaseTime)
+		if l, ok := a.strayLease(); !ok || l.Container != "web" || l.IPv4 != addr {
+			t.Errorf("lease without renewal = %v, want web's", l)
+		}
+		attach("www", ipam.Attachment{Container: "web", IfName: "eth0"})
+	})
+}
+
 // Which MAC another CNI plugin's interface has is not known: who asks for an address that was leased for one asks every host, and who
 // has it may say so. The address is taken all the same.
 func TestAddressesOfOtherPluginsAreNotAnswered(t *testing.T) {

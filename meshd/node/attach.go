@@ -2,15 +2,18 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"meshnet/ipam"
+	"meshnet/meshd/answer"
 	"meshnet/meshd/control"
 	"meshnet/meshd/mesh"
 	"meshnet/meshd/session"
@@ -52,10 +55,14 @@ func claim[K comparable](self session.NodeID, table map[K]session.NodeID, key K,
 }
 
 // Attach gives an attachment its lease, which is on disk when Attach returns, and lets the members know. The same
-// attachment gets the same lease however often it asks.
+// attachment gets the same lease however often it asks. Who comes with a MAC that has asked for addresses before it was attached takes
+// over what it was given.
 func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	a := r.Attachment
-	defer n.attaching.lock(a)()
+	if r.Former == (ipam.Attachment{}) && r.MAC != (ipam.MAC{}) && r.Holder.Source != SourceDHCP {
+		r.Former = temporaryAttachment(answer.MAC(r.MAC))
+	}
+	defer n.attaching.lock(a, r.Former)()
 	lease, err := n.lease(ctx, r)
 	if err != nil {
 		return ipam.Lease{}, err // names the attachment, or the address that is asked for
@@ -63,6 +70,9 @@ func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	if err := n.control.Upsert(n.neighbour(lease)); err != nil {
 		_, released := n.release(a)
 		return ipam.Lease{}, errors.Join(fmt.Errorf("telling the members of %v: %w", a, err), released)
+	}
+	if r.Former != (ipam.Attachment{}) && r.Former != a {
+		n.control.Withdraw(n.shown(r.Former), r.Former.IfName)
 	}
 	return lease, nil
 }
@@ -97,8 +107,25 @@ type attachLock struct {
 	users int
 }
 
-// lock waits until nobody else changes a, and returns what ends our own turn.
-func (k *keyed) lock(a ipam.Attachment) (unlock func()) {
+// lock waits until nobody else changes these, of which zero ones do not count, and returns what ends our own turn.
+func (k *keyed) lock(attachments ...ipam.Attachment) (unlock func()) {
+	slices.SortFunc(attachments, func(a, b ipam.Attachment) int { // so that no two wait for each other
+		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.IfName, b.IfName))
+	})
+	var unlocks []func()
+	for _, a := range slices.Compact(attachments) {
+		if a != (ipam.Attachment{}) {
+			unlocks = append(unlocks, k.lockOne(a))
+		}
+	}
+	return func() {
+		for _, unlock := range unlocks {
+			unlock()
+		}
+	}
+}
+
+func (k *keyed) lockOne(a ipam.Attachment) (unlock func()) {
 	k.mu.Lock()
 	l := k.busy[a]
 	if l == nil {

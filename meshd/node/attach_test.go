@@ -53,3 +53,29 @@ func TestKeyed(t *testing.T) {
 		t.Errorf("%d locks are kept, want none", len(k.busy))
 	}
 }
+
+// Two attachments are locked in an order of their own, so nobody waits for who waits for him; one that is not there is none.
+func TestKeyedTwo(t *testing.T) {
+	var k keyed
+	var wg sync.WaitGroup
+	a, b := ipam.Attachment{Container: "web", IfName: "eth0"}, ipam.Attachment{Container: "www", IfName: "eth0"}
+	inside := 0
+	for i := range 50 {
+		first, second := a, b
+		if i%2 == 0 {
+			first, second = b, a
+		}
+		wg.Go(func() {
+			defer k.lock(first, second, ipam.Attachment{})()
+			if inside++; inside != 1 {
+				t.Errorf("%d goroutines change one attachment", inside)
+			}
+			inside--
+		})
+	}
+	wg.Wait()
+	k.lock(a, a)()
+	if len(k.busy) != 0 {
+		t.Errorf("%d locks are kept, want none", len(k.busy))
+	}
+}

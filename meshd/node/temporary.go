@@ -170,16 +170,17 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 // leased answers who waited for a lease.
 func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 	delete(a.leasing, m.MAC)
-	if m.err != nil {
-		a.say(now, m.Kind, fmt.Sprintf("a container or machine with MAC %v, which was not attached, asks for addresses: %v", net.HardwareAddr(m.MAC[:]), m.err))
-	}
 	if _, held := a.held[m.MAC]; !held {
 		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime)}
 	}
 	if a.n.do(ctx, a.n.readNeighbours) != nil {
 		return
 	}
-	if _, leased := a.n.answers.tables.Load().Leases[m.MAC]; !leased {
+	l, leased := a.n.answers.tables.Load().Leases[m.MAC]
+	if m.err != nil && (!leased || l.Temporary) { // else somebody attached it meanwhile
+		a.say(now, m.Kind, fmt.Sprintf("a container or machine with MAC %v, which was not attached, asks for addresses: %v", net.HardwareAddr(m.MAC[:]), m.err))
+	}
+	if !leased {
 		delete(a.held, m.MAC)
 		return
 	}

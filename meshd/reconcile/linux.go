@@ -99,3 +99,6 @@ func portsOf(bridge string, links []netlink.Link) (map[string]bool, error) {
 	}
 	return ends, nil
 }
+
+// HostEnd returns the name, or alias, of the host's end of an attachment's interface, if a plugin made it.
+func HostEnd(a ipam.Attachment) string { return attach.HostName(a.Container, a.IfName) }

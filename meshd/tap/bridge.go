@@ -127,3 +127,38 @@ func lookBridge(name string) (netlink.Link, error) {
 	}
 	return link, nil
 }
+
+// MovePorts makes those ports of one bridge whose name or alias match says that it wants ports of the other. A bridge that is not there
+// has none.
+func MovePorts(from, to string, match func(name string) bool) error {
+	if err := movePorts(from, to, match); err != nil {
+		return fmt.Errorf("moving the containers of bridge %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
+func movePorts(from, to string, match func(name string) bool) error {
+	old, err := lookBridge(from)
+	if err != nil || old == nil {
+		return err
+	}
+	master, err := lookBridge(to)
+	if err != nil {
+		return err
+	}
+	if master == nil {
+		return fmt.Errorf("there is no bridge %s", to)
+	}
+	links, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return err
+	}
+	var failed []error
+	for _, l := range links {
+		a := l.Attrs()
+		if a.MasterIndex == old.Attrs().Index && (match(a.Name) || a.Alias != "" && match(a.Alias)) {
+			failed = append(failed, netlink.LinkSetMaster(l, master))
+		}
+	}
+	return needsAdmin(errors.Join(failed...))
+}

@@ -158,3 +158,49 @@ func TestExists(t *testing.T) {
 		}
 	}
 }
+
+// "Those ports of one bridge whose name or alias match says that it wants" move; all others stay.
+func TestMovePorts(t *testing.T) {
+	newNamespace(t)
+	for _, name := range []string{"meshbr0", "lxdbr0"} {
+		if _, err := tap.EnsureBridge(name, 1500, macA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pair := range [][2]string{{"named0", "named1"}, {"alias0", "alias1"}, {"other0", "other1"}, {"free0", "free1"}} {
+		addVeth(t, pair[0], pair[1])
+	}
+	if err := netlink.LinkSetAlias(mustLink(t, "alias0"), "web/eth0"); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range []string{"named0", "alias0", "other0"} {
+		if err := tap.Attach(port, "meshbr0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ours := func(name string) bool { return name == "named0" || name == "web/eth0" || name == "free0" }
+	for _, when := range []string{"first", "again"} {
+		if err := tap.MovePorts("meshbr0", "lxdbr0", ours); err != nil {
+			t.Fatalf("MovePorts %s: %v", when, err)
+		}
+		for port, bridge := range map[string]string{"named0": "lxdbr0", "alias0": "lxdbr0", "other0": "meshbr0", "free0": ""} {
+			got := ""
+			if index := mustLink(t, port).Attrs().MasterIndex; index != 0 {
+				link, err := netlink.LinkByIndex(index)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = link.Attrs().Name
+			}
+			if got != bridge {
+				t.Errorf("MovePorts %s: %s is in %q, want %q", when, port, got, bridge)
+			}
+		}
+	}
+	if err := tap.MovePorts("gone0", "lxdbr0", ours); err != nil {
+		t.Errorf("MovePorts of a bridge that is not there = %v, want <nil>", err)
+	}
+	if err := tap.MovePorts("meshbr0", "gone0", ours); err == nil || !strings.Contains(err.Error(), "there is no bridge gone0") {
+		t.Errorf("MovePorts to a bridge that is not there = %v, want an error that says so", err)
+	}
+}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Build compiles everything that runs on a host into dir: meshd, meshctl, the plugins and cnitool, the reference
+// Build compiles everything that runs on a host into dir: meshd, meshctl, the plugins, meshnet-lxd and cnitool, the reference
 // caller of CNI plugins. What is in dir already is left alone.
 func Build(dir string) error {
 	programs := []string{
@@ -21,9 +21,18 @@ func Build(dir string) error {
 			args = append(args, p)
 		}
 	}
-	if len(args) == 3 {
-		return nil
+	if len(args) > 3 {
+		if err := compile(args...); err != nil {
+			return err
+		}
 	}
+	if program := filepath.Join(dir, "meshnet-lxd"); !isFile(program) { // not called as its folder
+		return compile("build", "-o", program, "meshnet/plugins/lxd")
+	}
+	return nil
+}
+
+func compile(args ...string) error {
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

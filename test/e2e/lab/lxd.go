@@ -22,7 +22,7 @@ properties: {description: busybox, os: busybox, release: "1"}
 templates: {}
 `
 
-// StartLXD starts the real LXD of Debian, and gives it an image of the containers' root file system.
+// StartLXD starts the real LXD of Debian, and gives it the images "busybox" and "dhcp".
 func (h *Host) StartLXD() *Process {
 	h.lab.tb.Helper()
 	h.Output("mkdir", "-p", lxdDir)
@@ -30,10 +30,67 @@ func (h *Host) StartLXD() *Process {
 	if r := h.TryInput(lxdPreseed, h.lxd("lxd", "init", "--preseed")...); r.Code != 0 {
 		h.lab.tb.Fatalf("%s: lxd init: exit %d: %s", h.Name, r.Code, r.Stderr)
 	}
-	h.Write("/run/image/metadata.yaml", lxdMetadata)
-	h.Output("tar", "-C", "/run/image", "-cf", "/run/image.tar", "metadata.yaml", "-C", "/var/lib/rootfs", "--transform", "s,^root,rootfs,", "root")
-	h.Output(h.lxd("lxc", "image", "import", "/run/image.tar", "--alias", "busybox", "-q")...)
+	h.writeImages()
 	return p
+}
+
+// writeImages gives LXD the image "busybox", which is the containers' root file system, and the image "dhcp", which has in addition an init that
+// runs a DHCP client (IPv4 and IPv6) on eth0. Both know nothing of meshnet.
+func (h *Host) writeImages() {
+	h.lab.tb.Helper()
+	h.Write("/run/image/metadata.yaml", lxdMetadata)
+	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/busybox")
+	h.Output("cp", "-a", "/var/lib/rootfs/root", "/run/image/dhcp")
+	h.addDHCPClient("/run/image/dhcp")
+	for _, name := range []string{"busybox", "dhcp"} {
+		h.Output("tar", "-C", "/run/image", "-cf", "/run/image.tar", "metadata.yaml", "--transform", "s,^"+name+",rootfs,", name)
+		h.Output(h.lxd("lxc", "image", "import", "/run/image.tar", "--alias", name, "-q")...)
+	}
+}
+
+// dhcpInittab makes busybox's init run a DHCP client, as the images of distributions do.
+const dhcpInittab = `::sysinit:/bin/mount -t tmpfs none /run
+::respawn:/usr/sbin/dhcpcd -B -L -c /bin/true -f /dev/null eth0
+`
+
+// addDHCPClient puts the client, and the libraries that it needs, into a root file system.
+func (h *Host) addDHCPClient(dir string) {
+	h.lab.tb.Helper()
+	h.Write(dir+"/etc/inittab", dhcpInittab)
+	h.Output("ln", "-sf", "/bin/busybox", dir+"/sbin/init")
+	h.Output("mkdir", "-p", dir+"/var/lib/dhcpcd")
+	h.Output("cp", "/usr/sbin/dhcpcd", dir+"/usr/sbin/dhcpcd")
+	for line := range strings.Lines(h.Output("ldd", "/usr/sbin/dhcpcd")) {
+		for _, word := range strings.Fields(line) {
+			if strings.HasPrefix(word, "/") { // libraries, and what loads them
+				h.Output("mkdir", "-p", dir+filepath.Dir(word))
+				h.Output("cp", "-L", word, dir+word)
+			}
+		}
+	}
+}
+
+// LaunchLXD makes and starts an instance of the image "dhcp" as a user does.
+func (h *Host) LaunchLXD(name string, args ...string) *Container {
+	h.lab.tb.Helper()
+	h.LXDCommand(append([]string{"launch", "dhcp", name, "-q"}, args...)...)
+	return h.RunningLXD(name, projectOf(args)...)
+}
+
+// projectOf returns the arguments by which lxc is told the project, if there are any among args.
+func projectOf(args []string) []string {
+	for i, arg := range args[:max(len(args)-1, 0)] {
+		if arg == "--project" {
+			return args[i : i+2]
+		}
+	}
+	return nil
+}
+
+// TryLXD runs lxc, LXD's client, on the host, and returns what came of it.
+func (h *Host) TryLXD(args ...string) Result {
+	h.lab.tb.Helper()
+	return h.Try(h.lxd(append([]string{"lxc"}, args...)...)...)
 }
 
 // RestartLXD starts an LXD that does not run, on the data that it has.
@@ -73,11 +130,11 @@ func (h *Host) LXD(name, hookArgs string) *Container {
 	return h.RunningLXD(name)
 }
 
-// RunningLXD returns the instance of that name, which runs.
-func (h *Host) RunningLXD(name string) *Container {
+// RunningLXD returns the instance of that name, which runs. project are lxc's arguments for the project.
+func (h *Host) RunningLXD(name string, project ...string) *Container {
 	h.lab.tb.Helper()
 	pid := ""
-	for line := range strings.Lines(h.LXDCommand("info", name)) {
+	for line := range strings.Lines(h.LXDCommand(append([]string{"info", name}, project...)...)) {
 		if _, after, ok := strings.Cut(line, "PID:"); ok {
 			pid = strings.TrimSpace(after)
 		}
@@ -85,5 +142,5 @@ func (h *Host) RunningLXD(name string) *Container {
 	if pid == "" || pid == "0" {
 		h.lab.tb.Fatalf("%s: instance %s does not run", h.Name, name)
 	}
-	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd("lxc", "exec", name, "--")}
+	return &Container{Name: name, Host: h, NetNS: "/proc/" + pid + "/ns/net", enter: h.lxd(append(append([]string{"lxc", "exec", name}, project...), "--")...)}
 }
