@@ -59,10 +59,16 @@ func (m *member) peer(other *member) node.Peer {
 	return node.Peer{}
 }
 
-// crosses reports whether a broadcast frame of a reaches b within a second.
+// station returns the MAC of a container of the member.
+func (m *member) station() [6]byte {
+	id := m.identity.Public
+	return [6]byte{2, id[0], id[1], id[2], id[3], id[4]}
+}
+
+// crosses reports whether a frame of a container of a reaches one of b within a second.
 func crosses(a, b *member) bool {
 	b.tap.Frames()
-	f := frame(broadcast, [6]byte{2, 0, 0, 0, 0, 1}, 700)
+	f := frame(b.station(), a.station(), 700)
 	a.tap.Inject(f)
 	for range 100 {
 		time.Sleep(10 * time.Millisecond)
@@ -134,7 +140,7 @@ func natPair(t *testing.T, seed int64, x, y site) {
 		return a.peer(b).State == node.PeerUp && b.peer(a).State == node.PeerUp
 	})
 	for len(b.tap.Frames()) == 0 { // one that overtakes the last handshake message is lost
-		a.tap.Inject(frame(broadcast, [6]byte{2, 0, 0, 0, 0, 1}, 700))
+		a.tap.Inject(frame(broadcast, a.station(), 700))
 		time.Sleep(20 * time.Millisecond)
 	}
 	if took := time.Since(began); took > time.Second {
@@ -312,7 +318,7 @@ func TestPathMoves(t *testing.T) {
 // missing reports whether a frame of a does not reach b within 150 ms.
 func (c *cluster) missing(a, b *member) bool {
 	b.tap.Frames()
-	a.tap.Inject(frame(broadcast, [6]byte{2, 0, 0, 0, 0, 1}, 700))
+	a.tap.Inject(frame(b.station(), a.station(), 700))
 	time.Sleep(350 * time.Millisecond)
 	return len(b.tap.Frames()) == 0
 }
