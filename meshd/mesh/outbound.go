@@ -119,7 +119,11 @@ func (o *outbound) unicast(now time.Time, to *peer, b payload) drop {
 	if to.local {
 		return dropLocal
 	}
-	return o.send(now, to, b)
+	why := o.send(now, to, b)
+	if s := to.session.Load(); s != nil && why == passes {
+		s.AwaitAnswer(now)
+	}
+	return why
 }
 
 // replicate sends payload b to every peer: it is a broadcast, a multicast, or for a station that nobody has heard of.
