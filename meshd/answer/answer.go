@@ -76,8 +76,9 @@ func (s *Segment) pool(addr netip.Addr) (netip.Prefix, bool) {
 
 // Holder is the attachment that an address belongs to.
 type Holder struct {
-	MAC   MAC
-	Local bool // it is on this host
+	MAC       MAC
+	Local     bool // it is on this host
+	Temporary bool // it asked for its lease here, and may be elsewhere by now: who wants it asks everybody
 }
 
 // Lease is what an attachment of this host holds.

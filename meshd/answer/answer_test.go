@@ -8,17 +8,19 @@ import (
 	"testing"
 )
 
-// The network of the tests: two attachments on this host, one elsewhere.
+// The network of the tests: two attachments and a machine with a temporary lease on this host, one attachment elsewhere.
 var (
 	macGateway = MAC{0x02, 0, 0, 0, 0, 0xfe}
 	macWeb     = MAC{0x02, 0, 0, 0, 0, 1} // here
 	macDB      = MAC{0x02, 0, 0, 0, 0, 2} // here
 	macAPI     = MAC{0x02, 0, 0, 0, 0, 3} // on another host
+	macVM      = MAC{0x02, 0, 0, 0, 0, 4} // here, when it asked
 	macStray   = MAC{0x02, 0, 0, 0, 0, 9} // nobody's
 
 	web4, web6 = addr("10.77.0.5"), addr("fd00::a1")
 	db4, db6   = addr("10.77.0.6"), addr("fd00::a2")
 	api4, api6 = addr("10.77.1.7"), addr("fd00::a3")
+	vm4, vm6   = addr("10.77.0.8"), addr("fd00::a4")
 	free4      = addr("10.77.2.2") // of nobody
 	free6      = addr("fd00::ff")
 	gateway4   = addr("10.77.0.1")
@@ -42,13 +44,16 @@ func tables() *Tables {
 		macDB:  {Name: "db", IPv4: netip.PrefixFrom(db4, 16), IPv6: db6, Temporary: true},
 	}}
 	for _, a := range []netip.Addr{web4, web6} {
-		t.Holders[a] = Holder{macWeb, true}
+		t.Holders[a] = Holder{MAC: macWeb, Local: true}
 	}
 	for _, a := range []netip.Addr{db4, db6} {
-		t.Holders[a] = Holder{macDB, true}
+		t.Holders[a] = Holder{MAC: macDB, Local: true}
+	}
+	for _, a := range []netip.Addr{vm4, vm6} {
+		t.Holders[a] = Holder{MAC: macVM, Local: true, Temporary: true}
 	}
 	for _, a := range []netip.Addr{api4, api6} {
-		t.Holders[a] = Holder{macAPI, false}
+		t.Holders[a] = Holder{MAC: macAPI, Local: false}
 	}
 	return t
 }
@@ -128,7 +133,7 @@ func unhex(s string) []byte {
 func TestFramesOfAKernel(t *testing.T) {
 	s := segment()
 	s.Prefix = netip.MustParsePrefix("2001:db8::/64")
-	tb := &Tables{Holders: map[netip.Addr]Holder{addr("2001:db8::2"): {macAPI, false}}}
+	tb := &Tables{Holders: map[netip.Addr]Holder{addr("2001:db8::2"): {MAC: macAPI}}}
 	solicitation := unhex(`3333ff000002 02000000aa01 86dd 60000000 0020 3a ff 20010db8000000000000000000000005
 		ff0200000000000000000001ff000002 8700 0000 00000000 20010db8000000000000000000000002 0101 02000000aa01`)
 	p, _ := parseIPv6(solicitation[14:])

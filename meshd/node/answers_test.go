@@ -138,7 +138,7 @@ func TestALeaseForWhoeverAsks(t *testing.T) {
 		}
 		a.c.eventually(10*time.Second, "the other member knows it", func() bool {
 			for _, nb := range b.node.Neighbours() {
-				if nb.MAC == stray && nb.Addrs[len(nb.Addrs)-1] == addr {
+				if nb.Container == "dhcp-02aa00000009" && nb.MAC == stray && nb.Addrs[len(nb.Addrs)-1] == addr {
 					return true
 				}
 			}

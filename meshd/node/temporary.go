@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"meshnet/ipam"
 	"meshnet/meshd/answer"
+	"meshnet/meshd/control"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
 )
 
 // SourceDHCP is the source of a lease that was made because a MAC that nobody knows asked for it: a virtual machine, a container that
@@ -27,6 +31,8 @@ const (
 	maxLeasing = 8
 	// temporaryGrace is how long after its time a lease is kept for who had it.
 	temporaryGrace = time.Hour
+	// temporaryPrefix is in front of a MAC where a container's name would be.
+	temporaryPrefix = "dhcp-"
 	// attendInterval is how often temporary leases are looked at.
 	attendInterval = time.Minute
 )
@@ -36,7 +42,18 @@ func temporary(l ipam.Lease) bool { return l.Holder.Source == SourceDHCP }
 
 // temporaryAttachment names the attachment of a MAC that nobody knows.
 func temporaryAttachment(mac answer.MAC) ipam.Attachment {
-	return ipam.Attachment{Container: "dhcp-" + hex.EncodeToString(mac[:]), IfName: "eth0"}
+	return ipam.Attachment{Container: temporaryPrefix + hex.EncodeToString(mac[:]), IfName: "eth0"}
+}
+
+// temporaryMAC returns the MAC that has a temporary lease, if nb is the attachment of one: of these only the name tells it.
+func temporaryMAC(nb control.Neighbour) (mac answer.MAC, ok bool) {
+	digits, ok := strings.CutPrefix(nb.Container, temporaryPrefix)
+	if !ok || known(nb) || len(digits) != hex.EncodedLen(len(mac)) {
+		return answer.MAC{}, false
+	}
+	_, err := hex.Decode(mac[:], []byte(digits))
+	a := temporaryAttachment(mac)
+	return mac, err == nil && nb.Container == a.Container && nb.IfName == a.IfName
 }
 
 // attendant does what has to be done beside answering containers. It is used by one goroutine.
@@ -52,8 +69,9 @@ type attendant struct {
 
 // validity is until when a container was told that it holds its addresses; zero: it has not asked for them, or released them.
 type validity struct {
-	v4, v6 time.Time
-	kept   time.Time // anyhow
+	v4, v6    time.Time
+	kept      time.Time        // anyhow
+	elsewhere []session.NodeID // the other nodes that have given it a lease, as far as they are known
 }
 
 // ends returns when the lease is nobody's any more.
@@ -98,6 +116,8 @@ func (n *Node) attend(ctx context.Context) {
 			a.event(ctx, time.Now(), q)
 		case m := <-a.made:
 			a.leased(ctx, time.Now(), m)
+		case <-n.answers.told:
+			a.yield(time.Now())
 		case now := <-tick.C:
 			a.look(now)
 		case <-advertise.C:
@@ -173,11 +193,12 @@ func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 	if m.err != nil {
 		a.say(now, m.Kind, fmt.Sprintf("a container or machine with MAC %v, which was not attached, asks for addresses: %v", net.HardwareAddr(m.MAC[:]), m.err))
 	}
-	if _, held := a.held[m.MAC]; !held {
-		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime)}
-	}
 	if a.n.do(ctx, a.n.readNeighbours) != nil {
 		return
+	}
+	if _, held := a.held[m.MAC]; !held {
+		others := a.n.neighbours.Load().temporary[mesh.MAC(m.MAC)]
+		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime), elsewhere: others}
 	}
 	if _, leased := a.n.answers.tables.Load().Leases[m.MAC]; !leased {
 		delete(a.held, m.MAC)
