@@ -25,10 +25,6 @@ const SourceDHCP = "dhcp"
 const SourceHost = "host"
 
 const (
-	// maxTemporary bounds the leases of MACs that nobody knows: anybody on the bridge can make up MACs.
-	maxTemporary = 512
-	// maxLeasing bounds how many such leases are being made at once; making one may wait for the block store.
-	maxLeasing = 8
 	// temporaryGrace is how long after its time a lease is kept for who had it.
 	temporaryGrace = time.Hour
 	// temporaryPrefix is in front of a MAC where a container's name would be.
@@ -61,10 +57,11 @@ type attendant struct {
 	n       *Node
 	held    map[answer.MAC]validity // the temporary leases
 	leasing map[answer.MAC]bool     // those being made
-	warned  map[answer.EventKind]time.Time
-	remote  uint64 // frames with the MACs of other hosts' containers, at the last look
-	wg      sync.WaitGroup
-	made    chan made
+	admission
+	warned map[answer.EventKind]time.Time
+	remote uint64 // frames with the MACs of other hosts' containers, at the last look
+	wg     sync.WaitGroup
+	made   chan made
 }
 
 // validity is until when a container was told that it holds its addresses; zero: it has not asked for them, or released them.
@@ -95,7 +92,7 @@ type made struct {
 func (n *Node) attend(ctx context.Context) {
 	a := &attendant{
 		n: n, held: make(map[answer.MAC]validity), leasing: make(map[answer.MAC]bool), warned: make(map[answer.EventKind]time.Time),
-		made: make(chan made, maxLeasing),
+		made: make(chan made, maxLeasing), admission: newAdmission(),
 	}
 	defer a.wg.Wait()
 	now := time.Now()
@@ -155,7 +152,7 @@ func (a *attendant) event(ctx context.Context, now time.Time, q asked) {
 		}
 		a.held[q.MAC] = v
 		if held && v.v4.IsZero() && v.v6.IsZero() {
-			a.end(q.MAC, "it was released")
+			a.end(now, q.MAC, "it was released")
 		}
 	default:
 		a.warn(now, q.Event)
@@ -167,10 +164,11 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 	if a.leasing[q.MAC] || len(a.leasing) >= maxLeasing {
 		return // it asks again
 	}
-	if _, held := a.held[q.MAC]; !held && len(a.held) >= maxTemporary {
-		a.say(now, q.Kind, fmt.Sprintf("%d MACs that no container was attached with have addresses, and no more get any: look at "+
-			"meshctl leases; with --dhcp closed only attached containers get addresses", maxTemporary))
-		return
+	if _, held := a.held[q.MAC]; !held {
+		if why := a.admit(now, len(a.held)+len(a.leasing)); why != "" {
+			a.say(now, q.Kind, why)
+			return
+		}
 	}
 	a.leasing[q.MAC] = true
 	a.wg.Go(func() {
@@ -213,7 +211,7 @@ func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 func (a *attendant) look(now time.Time) {
 	for mac, v := range a.held {
 		if now.After(v.ends()) && !a.leasing[mac] {
-			a.end(mac, "it was not renewed")
+			a.end(now, mac, "it was not renewed")
 		}
 	}
 	remote := a.n.fabric.Counters().Snapshot()["source_remote"]
@@ -225,12 +223,13 @@ func (a *attendant) look(now time.Time) {
 }
 
 // end ends a temporary lease.
-func (a *attendant) end(mac answer.MAC, why string) {
+func (a *attendant) end(now time.Time, mac answer.MAC, why string) {
 	at := temporaryAttachment(mac)
 	if _, err := a.n.Detach(at); err != nil {
 		a.n.log.Warn("ending a temporary lease failed", "container", at.Container, "err", err) // and is tried again
 		return
 	}
 	delete(a.held, mac)
+	a.ended(now)
 	a.n.log.Info("a temporary lease has ended", "container", at.Container, "why", why)
 }
