@@ -147,6 +147,40 @@ func TestFramesOfAKernel(t *testing.T) {
 	}
 }
 
+// prioritized puts a tag into frame that gives it priority 5 in no VLAN.
+func prioritized(tpid uint16, frame []byte) []byte {
+	b := binary.BigEndian.AppendUint16(append([]byte{}, frame[:12]...), tpid)
+	return append(append(b, 0xa0, 0), frame[12:]...)
+}
+
+// "A tag of VLAN 0 says a priority; receivers take the frame as untagged": so it is judged like one. Other VLANs are links of their own.
+func TestTags(t *testing.T) {
+	claim := arp(broadcast, macStray, arpReply, macStray, api4, api4)
+	vlan := prioritized(etherTypeVLAN, claim)
+	vlan[15] = 7
+	for _, test := range []struct {
+		name    string
+		frame   []byte
+		outcome Outcome
+		reply   bool
+	}{
+		{"claim by ARP", prioritized(etherTypeVLAN, claim), ARPClaimed, false},
+		{"claim by ARP, service tag", prioritized(etherTypeQinQ, claim), ARPClaimed, false},
+		{"claim by ARP, two tags", prioritized(etherTypeQinQ, prioritized(etherTypeVLAN, claim)), ARPClaimed, false},
+		{"claim by ND", prioritized(etherTypeVLAN, advertisement(macDB, macStray, linkStray, db6, api6, flagSolicited, macStray)), NDClaimed, false},
+		{"ARP", prioritized(etherTypeVLAN, arp(broadcast, macWeb, arpRequest, macWeb, web4, api4)), ARPAnswered, true},
+		{"DHCP", prioritized(etherTypeVLAN, frame4(macWeb, discover(macWeb))), DHCP4Answered, true},
+		{"router solicitation", prioritized(etherTypeVLAN, routerSolicit(macWeb, linkWeb, true)), RSAnswered, true},
+		{"in a VLAN", vlan, Passed, false},
+		{"in a VLAN, with a priority of its own", prioritized(etherTypeQinQ, vlan), Passed, false},
+		{"nothing behind the tag", prioritized(etherTypeVLAN, claim)[:16], Passed, false},
+		{"nothing behind the tags", prioritized(etherTypeQinQ, prioritized(etherTypeVLAN, claim))[:20], Passed, false},
+		{"IPv4 cut short", prioritized(etherTypeVLAN, frame4(macWeb, discover(macWeb)))[:36], Passed, false},
+	} {
+		t.Run(test.name, func(t *testing.T) { want(t, segment(), test.frame, test.outcome, test.reply) })
+	}
+}
+
 // RFC 1071, section 3: the sum of 00 01 f2 03 f4 f5 f6 f7 is ddf2.
 func TestChecksum(t *testing.T) {
 	if got := ^checksum(0, unhex("0001f203f4f5f6f7")); got != 0xddf2 {
