@@ -325,6 +325,16 @@ func (s *Store) choose(a Attachment, want MAC, taken func(netip.Addr, MAC) bool)
 }
 
 // hasMAC says whether a lease has mac, or will have it. s.mu is held.
+// FirstMAC returns the MAC that follows from an attachment's names, which it gets unless somebody else has it.
+func (s *Store) FirstMAC(a Attachment) MAC {
+	for counter := range uint32(maxTries) {
+		if _, mac, ok := s.scope.derive(a, counter); ok {
+			return mac
+		}
+	}
+	return MAC{}
+}
+
 func (s *Store) hasMAC(mac MAC) bool {
 	_, held := s.held.macs[mac]
 	return held || s.macs[mac]

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,11 @@ func claim[K comparable](self session.NodeID, table map[K]session.NodeID, key K,
 // attachment gets the same lease however often it asks.
 func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	a := r.Attachment
-	defer n.attaching.lock(a)()
+	stranger := n.strangerOf(r)
+	defer n.attaching.lockBoth(a, stranger)()
+	if err := n.precede(a, stranger); err != nil {
+		return ipam.Lease{}, err
+	}
 	lease, err := n.lease(ctx, r)
 	if err != nil {
 		return ipam.Lease{}, err // names the attachment, or the address that is asked for
@@ -125,6 +130,19 @@ func (k *keyed) lock(a ipam.Attachment) (unlock func()) {
 			delete(k.busy, a)
 		}
 	}
+}
+
+// lockBoth is lock for two, which may be one.
+func (k *keyed) lockBoth(a, b ipam.Attachment) (unlock func()) {
+	if a == b {
+		return k.lock(a)
+	}
+	if cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.IfName, b.IfName)) > 0 {
+		a, b = b, a // all take them in one order, so that no two wait for each other
+	}
+	first := k.lock(a)
+	second := k.lock(b)
+	return func() { second(); first() }
 }
 
 // Leases returns this member's leases.

@@ -198,8 +198,11 @@ func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 		others := a.n.neighbours.Load().temporary[mesh.MAC(m.MAC)]
 		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime), elsewhere: others}
 	}
-	if _, leased := a.n.answers.tables.Load().Leases[m.MAC]; !leased {
+	lease, leased := a.n.answers.tables.Load().Leases[m.MAC]
+	if !lease.Temporary { // it failed, or is an attachment's by now
 		delete(a.held, m.MAC)
+	}
+	if !leased {
 		return
 	}
 	if reply := a.n.answers.again(m.asked); len(reply) > 0 {
