@@ -52,6 +52,9 @@ func (s *Segment) source() MAC {
 	return m
 }
 
+// Speaks reports whether mac is one that answers come from, and so can be no container's.
+func (s *Segment) Speaks(mac MAC) bool { return mac == s.MAC || mac == s.source() }
+
 // gateway reports whether addr is the gateway's, if there is one to speak for.
 func (s *Segment) gateway(addr netip.Addr) bool {
 	if s.DHCP == Off {

@@ -5,7 +5,24 @@ import (
 	"slices"
 
 	"meshnet/ipam"
+	"meshnet/meshd/answer"
 )
+
+// reserved says whose a MAC is that is no container's or machine's, whoever asks in its name; "" if nobody's.
+func (n *Node) reserved(mac answer.MAC) string {
+	if n.answers.segment.Speaks(mac) {
+		return "the gateway's"
+	}
+	if n.cfg.BridgeMAC == nil {
+		return ""
+	}
+	for _, m := range n.control.Members() {
+		if n.cfg.BridgeMAC(m.ID) == mac {
+			return "that of the bridge of host " + m.Name
+		}
+	}
+	return ""
+}
 
 // strangerOf names the attachment that has the MAC of r's attachment to be, if a stranger has asked DHCP in its name.
 func (n *Node) strangerOf(r ipam.Request) ipam.Attachment {

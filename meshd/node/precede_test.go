@@ -1,14 +1,19 @@
 package node_test
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"meshnet/ipam"
+	"meshnet/ipam/registry"
 	"meshnet/meshd/answer"
 	"meshnet/meshd/node"
+	"meshnet/meshd/session"
 )
 
 // holds reports whether the member has a temporary lease for mac.
@@ -83,4 +88,43 @@ func TestAttachmentsPrecedeByMAC(t *testing.T) {
 			t.Error("another host gives it a lease")
 		}
 	})
+}
+
+// Nobody gets addresses in the name of the gateway, of what answers for it, or of a host.
+func TestReservedMACs(t *testing.T) {
+	for name, router := range map[string]bool{"the gateway is elsewhere": false, "the hosts are the gateway": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 1)
+				defer c.close()
+				c.pools, c.dhcp, c.router = []registry.Pool{{Prefix: netip.MustParsePrefix("10.77.0.0/16")}}, answer.Open, router
+				a := c.add()
+				b := c.add(a)
+				a.start()
+				b.start()
+				c.eventually(time.Minute, "a has blocks", a.hasBlocks)
+				c.eventually(time.Minute, "they have met", c.complete)
+				gateway := ipam.GatewayMAC(session.NetworkID("sim", c.psk))
+				answers := gateway
+				if router {
+					answers[5] ^= 1
+				}
+				for whose, mac := range map[string][6]byte{
+					"the gateway's":                gateway,
+					"what answers":                 answers,
+					"the bridge of host " + a.name: simBridgeMAC(a.identity.Public),
+					"the bridge of host " + b.name: simBridgeMAC(b.identity.Public),
+				} {
+					a.tap.Frames()
+					if offer := a.asks(dhcpFrom(mac, dhcpv4.MessageTypeDiscover)); offer != nil || len(a.node.Leases()) != 0 {
+						t.Errorf("who asks in the name of %s gets %v", whose, a.node.Leases())
+					}
+				}
+				st, err := a.node.Status(t.Context())
+				if err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), "it gets none") {
+					t.Errorf("warnings = %q, %v, want that somebody gets none", st.Warnings, err)
+				}
+			})
+		})
+	}
 }

@@ -164,6 +164,10 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 	if a.leasing[q.MAC] || len(a.leasing) >= maxLeasing {
 		return // it asks again
 	}
+	if whose := a.n.reserved(q.MAC); whose != "" {
+		a.say(now, q.Kind, fmt.Sprintf("a container or machine asks for addresses with MAC %v, which is %s: it gets none", net.HardwareAddr(q.MAC[:]), whose))
+		return
+	}
 	if _, held := a.held[q.MAC]; !held {
 		if why := a.admit(now, len(a.held)+len(a.leasing)); why != "" {
 			a.say(now, q.Kind, why)
