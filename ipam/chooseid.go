@@ -42,6 +42,16 @@ func (s *Store) choose(r Request, taken func(netip.Addr, MAC) bool) (uint64, MAC
 	return 0, MAC{}, fmt.Errorf("the first %d addresses derived for it are all taken", maxTries)
 }
 
+// FirstMAC returns the MAC that follows from an attachment's names, which it gets unless somebody else has it.
+func (s *Store) FirstMAC(a Attachment) MAC {
+	for counter := range uint32(maxTries) {
+		if _, mac, ok := s.scope.derive(a, counter); ok {
+			return mac
+		}
+	}
+	return MAC{}
+}
+
 // hasMAC says whether a lease has mac, or will have it. s.mu is held.
 func (s *Store) hasMAC(mac MAC) bool {
 	_, held := s.held.macs[mac]

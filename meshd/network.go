@@ -17,6 +17,7 @@ import (
 	"meshnet/meshd/config"
 	"meshnet/meshd/node"
 	"meshnet/meshd/reconcile"
+	"meshnet/meshd/session"
 	"meshnet/meshd/tap"
 	"meshnet/meshd/token"
 )
@@ -125,6 +126,7 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Lanes:          d.hub.Lanes(),
 		Leases:         leases,
 		Blocks:         d.blockStore(s),
+		BridgeMAC:      bridgeMACOf,
 		LocalEndpoints: d.localEndpoints,
 		Resolve:        resolve,
 		Log:            d.log,
@@ -289,8 +291,11 @@ func ensureBridge(s settings) error {
 }
 
 // bridgeMAC is the bridge's own address: fixed, or it would follow its ports, and unlike that of any other host.
-func bridgeMAC(s settings) [6]byte {
-	h := sha256.Sum256(append([]byte("meshnet bridge\x00"), s.Identity.Public[:]...))
+func bridgeMAC(s settings) [6]byte { return bridgeMACOf(s.Identity.Public) }
+
+// bridgeMACOf is that of the bridge of the member id, if its meshd made it.
+func bridgeMACOf(id session.NodeID) [6]byte {
+	h := sha256.Sum256(append([]byte("meshnet bridge\x00"), id[:]...))
 	return [6]byte{h[0]&^0x01 | 0x02, h[1], h[2], h[3], h[4], h[5]}
 }
 

@@ -52,6 +52,9 @@ func (s *Segment) source() MAC {
 	return m
 }
 
+// Speaks reports whether mac is one that answers come from, and so can be no container's.
+func (s *Segment) Speaks(mac MAC) bool { return mac == s.MAC || mac == s.source() }
+
 // gateway reports whether addr is the gateway's, if there is one to speak for.
 func (s *Segment) gateway(addr netip.Addr) bool {
 	if s.DHCP == Off {
@@ -76,8 +79,9 @@ func (s *Segment) pool(addr netip.Addr) (netip.Prefix, bool) {
 
 // Holder is the attachment that an address belongs to.
 type Holder struct {
-	MAC   MAC
-	Local bool // it is on this host
+	MAC       MAC
+	Local     bool // it is on this host
+	Temporary bool // it asked for its lease here, and may be elsewhere by now: who wants it asks everybody
 }
 
 // Lease is what an attachment of this host holds.

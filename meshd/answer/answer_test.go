@@ -8,17 +8,19 @@ import (
 	"testing"
 )
 
-// The network of the tests: two attachments on this host, one elsewhere.
+// The network of the tests: two attachments and a machine with a temporary lease on this host, one attachment elsewhere.
 var (
 	macGateway = MAC{0x02, 0, 0, 0, 0, 0xfe}
 	macWeb     = MAC{0x02, 0, 0, 0, 0, 1} // here
 	macDB      = MAC{0x02, 0, 0, 0, 0, 2} // here
 	macAPI     = MAC{0x02, 0, 0, 0, 0, 3} // on another host
+	macVM      = MAC{0x02, 0, 0, 0, 0, 4} // here, when it asked
 	macStray   = MAC{0x02, 0, 0, 0, 0, 9} // nobody's
 
 	web4, web6 = addr("10.77.0.5"), addr("fd00::a1")
 	db4, db6   = addr("10.77.0.6"), addr("fd00::a2")
 	api4, api6 = addr("10.77.1.7"), addr("fd00::a3")
+	vm4, vm6   = addr("10.77.0.8"), addr("fd00::a4")
 	free4      = addr("10.77.2.2") // of nobody
 	free6      = addr("fd00::ff")
 	gateway4   = addr("10.77.0.1")
@@ -42,13 +44,16 @@ func tables() *Tables {
 		macDB:  {Name: "db", IPv4: netip.PrefixFrom(db4, 16), IPv6: db6, Temporary: true},
 	}}
 	for _, a := range []netip.Addr{web4, web6} {
-		t.Holders[a] = Holder{macWeb, true}
+		t.Holders[a] = Holder{MAC: macWeb, Local: true}
 	}
 	for _, a := range []netip.Addr{db4, db6} {
-		t.Holders[a] = Holder{macDB, true}
+		t.Holders[a] = Holder{MAC: macDB, Local: true}
+	}
+	for _, a := range []netip.Addr{vm4, vm6} {
+		t.Holders[a] = Holder{MAC: macVM, Local: true, Temporary: true}
 	}
 	for _, a := range []netip.Addr{api4, api6} {
-		t.Holders[a] = Holder{macAPI, false}
+		t.Holders[a] = Holder{MAC: macAPI, Local: false}
 	}
 	return t
 }
@@ -128,7 +133,7 @@ func unhex(s string) []byte {
 func TestFramesOfAKernel(t *testing.T) {
 	s := segment()
 	s.Prefix = netip.MustParsePrefix("2001:db8::/64")
-	tb := &Tables{Holders: map[netip.Addr]Holder{addr("2001:db8::2"): {macAPI, false}}}
+	tb := &Tables{Holders: map[netip.Addr]Holder{addr("2001:db8::2"): {MAC: macAPI}}}
 	solicitation := unhex(`3333ff000002 02000000aa01 86dd 60000000 0020 3a ff 20010db8000000000000000000000005
 		ff0200000000000000000001ff000002 8700 0000 00000000 20010db8000000000000000000000002 0101 02000000aa01`)
 	p, _ := parseIPv6(solicitation[14:])
@@ -139,6 +144,40 @@ func TestFramesOfAKernel(t *testing.T) {
 	rest := "60000000" + "20010db8000000000000000000000002" + "0201020000000003"
 	if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, rest) || len(got) != len(want)+4+len(rest) {
 		t.Errorf("Answer() = %s, want %s####%s", got, want, rest)
+	}
+}
+
+// prioritized puts a tag into frame that gives it priority 5 in no VLAN.
+func prioritized(tpid uint16, frame []byte) []byte {
+	b := binary.BigEndian.AppendUint16(append([]byte{}, frame[:12]...), tpid)
+	return append(append(b, 0xa0, 0), frame[12:]...)
+}
+
+// "A tag of VLAN 0 says a priority; receivers take the frame as untagged": so it is judged like one. Other VLANs are links of their own.
+func TestTags(t *testing.T) {
+	claim := arp(broadcast, macStray, arpReply, macStray, api4, api4)
+	vlan := prioritized(etherTypeVLAN, claim)
+	vlan[15] = 7
+	for _, test := range []struct {
+		name    string
+		frame   []byte
+		outcome Outcome
+		reply   bool
+	}{
+		{"claim by ARP", prioritized(etherTypeVLAN, claim), ARPClaimed, false},
+		{"claim by ARP, service tag", prioritized(etherTypeQinQ, claim), ARPClaimed, false},
+		{"claim by ARP, two tags", prioritized(etherTypeQinQ, prioritized(etherTypeVLAN, claim)), ARPClaimed, false},
+		{"claim by ND", prioritized(etherTypeVLAN, advertisement(macDB, macStray, linkStray, db6, api6, flagSolicited, macStray)), NDClaimed, false},
+		{"ARP", prioritized(etherTypeVLAN, arp(broadcast, macWeb, arpRequest, macWeb, web4, api4)), ARPAnswered, true},
+		{"DHCP", prioritized(etherTypeVLAN, frame4(macWeb, discover(macWeb))), DHCP4Answered, true},
+		{"router solicitation", prioritized(etherTypeVLAN, routerSolicit(macWeb, linkWeb, true)), RSAnswered, true},
+		{"in a VLAN", vlan, Passed, false},
+		{"in a VLAN, with a priority of its own", prioritized(etherTypeQinQ, vlan), Passed, false},
+		{"nothing behind the tag", prioritized(etherTypeVLAN, claim)[:16], Passed, false},
+		{"nothing behind the tags", prioritized(etherTypeQinQ, prioritized(etherTypeVLAN, claim))[:20], Passed, false},
+		{"IPv4 cut short", prioritized(etherTypeVLAN, frame4(macWeb, discover(macWeb)))[:36], Passed, false},
+	} {
+		t.Run(test.name, func(t *testing.T) { want(t, segment(), test.frame, test.outcome, test.reply) })
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *Segment) arp(t *Tables, q *query, dst []byte) Result {
 		return Result{Outcome: ARPClaimed, Event: Event{Claimed, q.src, sender}}
 	}
 	if sender == target {
-		if t.Holders[sender].MAC == q.src {
+		if holder := t.Holders[sender]; holder.MAC == q.src && !holder.Temporary {
 			return Result{Outcome: ARPKept} // the neighbour table has told everybody
 		}
 		return Result{}
@@ -81,6 +81,8 @@ func (s *Segment) resolve(t *Tables, q *query, target netip.Addr, probe bool) (f
 	holder, held := t.Holders[target]
 	switch {
 	case !held || !q.multicast(): // who asks one station wants to know whether that is there
+		return MAC{}, MAC{}, pass
+	case holder.Temporary && (!probe || holder.MAC == q.src):
 		return MAC{}, MAC{}, pass
 	case holder.MAC == q.src:
 		return MAC{}, MAC{}, keep

@@ -47,6 +47,13 @@ func TestARP(t *testing.T) {
 		{"reply with another's", arp(macDB, macStray, arpReply, macStray, api4, db4), ARPClaimed, MAC{}, MAC{}},
 		{"request with another's", arp(broadcast, macWeb, arpRequest, macWeb, db4, api4), ARPClaimed, MAC{}, MAC{}},
 		{"reply with the gateway's", arp(macDB, macStray, arpReply, macStray, gateway4, db4), ARPClaimed, MAC{}, MAC{}},
+		// A machine that asked for its lease may be on another host by now, with its address.
+		{"for a machine", arp(broadcast, macWeb, arpRequest, macWeb, web4, vm4), Passed, MAC{}, MAC{}},
+		{"announcement of a machine", arp(broadcast, macVM, arpRequest, macVM, vm4, vm4), Passed, MAC{}, MAC{}},
+		{"probe of a machine for its own", arp(broadcast, macVM, arpRequest, macVM, zero, vm4), Passed, MAC{}, MAC{}},
+		{"probe for a machine's", arp(broadcast, macStray, arpRequest, macStray, zero, vm4), ARPAnswered, macGateway, macVM},
+		{"announcement of a machine's", arp(broadcast, macStray, arpRequest, macStray, vm4, vm4), ARPClaimed, MAC{}, MAC{}},
+
 		{"with the MAC of another", arp(broadcast, macStray, arpRequest, macWeb, web4, api4), ARPInvalid, MAC{}, MAC{}},
 		{"from the gateway's MAC", arp(broadcast, macGateway, arpRequest, macGateway, web4, api4), Passed, MAC{}, MAC{}},
 		{"from a group", arp(broadcast, MAC{1}, arpRequest, MAC{1}, web4, api4), Passed, MAC{}, MAC{}},

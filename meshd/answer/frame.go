@@ -8,6 +8,7 @@ import (
 // Lengths in bytes.
 const (
 	ethernetLen = 14 // IEEE 802.3 without a tag
+	tagLen      = 4  // IEEE 802.1Q: TPID (2), TCI (2)
 	ipv4Len     = 20 // RFC 791, without options
 	ipv6Len     = 40 // RFC 8200
 	udpLen      = 8  // RFC 768
@@ -20,8 +21,13 @@ const (
 const (
 	etherTypeIPv4 = 0x0800
 	etherTypeARP  = 0x0806
+	etherTypeVLAN = 0x8100 // IEEE 802.1Q
 	etherTypeIPv6 = 0x86dd
+	etherTypeQinQ = 0x88a8 // IEEE 802.1ad
 )
+
+// maxTags is how many tags may be in front of what a frame asks. With more it does not leave the host.
+const maxTags = 2
 
 // IP protocol numbers (IANA, "Assigned Internet Protocol Numbers").
 const (
@@ -42,11 +48,13 @@ func Asks(frame []byte) bool {
 	if len(frame) < ethernetLen+ipv4Len {
 		return false
 	}
-	p := frame[ethernetLen:]
-	switch binary.BigEndian.Uint16(frame[12:]) {
+	switch etherType, p := untag(frame); etherType {
 	case etherTypeARP:
 		return true
 	case etherTypeIPv4:
+		if len(p) < ipv4Len {
+			return false
+		}
 		at := int(p[0]&0x0f) * 4
 		if p[9] != protocolUDP || binary.BigEndian.Uint16(p[6:])&0x1fff != 0 || len(p) < at+4 {
 			return false
@@ -68,6 +76,28 @@ func Asks(frame []byte) bool {
 	return false
 }
 
+// untag returns the EtherType and payload of a frame that has at least a header. Tags of VLAN 0 are looked through: they give a frame
+// a priority and no VLAN (IEEE 802.1Q, section 6.9.1), and receivers take it as untagged, however many there are. Other VLANs are links of their own.
+func untag(frame []byte) (etherType uint16, payload []byte) {
+	etherType, payload = binary.BigEndian.Uint16(frame[12:]), frame[ethernetLen:]
+	if etherType == etherTypeVLAN || etherType == etherTypeQinQ {
+		return untagged(etherType, payload)
+	}
+	return etherType, payload
+}
+
+// untagged returns what is behind the tag of type tpid, of which p begins with the rest, and behind further ones.
+func untagged(tpid uint16, p []byte) (etherType uint16, payload []byte) {
+	for range maxTags {
+		// Priority (3 bits), Drop Eligible (1 bit), VLAN (12 bits), then the next type (2).
+		if tpid != etherTypeVLAN && tpid != etherTypeQinQ || len(p) < tagLen || binary.BigEndian.Uint16(p)&0xfff != 0 {
+			break
+		}
+		tpid, p = binary.BigEndian.Uint16(p[2:]), p[tagLen:]
+	}
+	return tpid, p
+}
+
 // query is a frame that came from the TAP.
 type query struct {
 	dst, src  MAC
@@ -83,8 +113,9 @@ func parseFrame(b []byte) (q query, ok bool) {
 	if !Asks(b) {
 		return query{}, false
 	}
-	// Destination (6), Source (6), Type (2).
-	q = query{dst: MAC(b), src: MAC(b[6:]), etherType: binary.BigEndian.Uint16(b[12:]), payload: b[ethernetLen:]}
+	// Destination (6), Source (6), tags, Type (2).
+	q = query{dst: MAC(b), src: MAC(b[6:])}
+	q.etherType, q.payload = untag(b)
 	return q, q.src[0]&1 == 0 && q.src != MAC{}
 }
 

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -19,8 +20,8 @@ func fuzz(f *testing.F, seeds ...[]byte) {
 	s, tb := segment(), tables()
 	s.Router, s.DNS, s.Domain = true, []netip.Addr{gateway4, gateway6}, "prod.mesh"
 	f.Fuzz(func(t *testing.T, frame []byte, fix bool) {
-		if len(frame) > 1518 {
-			return
+		if len(frame) < 14 || len(frame) > 1518 || frame[12] == 0x81 && frame[13] == 0 || frame[12] == 0x88 && frame[13] == 0xa8 {
+			return // tags come below
 		}
 		if fix {
 			repair(frame) // else hardly any is right in all its lengths and checksums
@@ -29,6 +30,9 @@ func fuzz(f *testing.F, seeds ...[]byte) {
 		r := s.Answer(tb, frame, false, nil)
 		if string(frame) != before {
 			t.Fatal("the frame was changed")
+		}
+		if p := s.Answer(tb, prioritized(etherTypeQinQ, prioritized(etherTypeVLAN, frame)), false, nil); p.Outcome != r.Outcome || !bytes.Equal(p.Reply, r.Reply) {
+			t.Fatalf("with a priority: %v %x, without: %v %x", p.Outcome, p.Reply, r.Outcome, r.Reply)
 		}
 		if len(r.Reply) == 0 {
 			return

@@ -32,7 +32,7 @@ func NewLimiter(now time.Time) *Limiter { return &Limiter{seed: maphash.MakeSeed
 func (l *Limiter) Allow(now time.Time, frame []byte) bool {
 	i := maphash.Bytes(l.seed, frame[6:12]) % limiters
 	at := now.Sub(l.origin)
-	if frame[12] == 0x08 && frame[13] == 0x06 || frame[12] == 0x86 && frame[ethernetLen+6] == protocolICMPv6 {
+	if etherType, p := untag(frame); etherType == etherTypeARP || etherType == etherTypeIPv6 && nextHeader(p) == protocolICMPv6 {
 		return l.resolve[i].allow(at, time.Second/resolveRate)
 	}
 	return l.dhcp[i].allow(at, time.Second/dhcpRate)

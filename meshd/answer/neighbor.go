@@ -136,7 +136,7 @@ func (s *Segment) advertised(t *Tables, q *query, p *packet, target netip.Addr, 
 	case s.claims(t, link, target), s.claims(t, q.src, target):
 		return Result{Outcome: NDClaimed, Event: Event{Claimed, q.src, target}}
 	}
-	if _, held := t.Holders[target]; held && q.multicast() {
+	if holder, held := t.Holders[target]; held && !holder.Temporary && q.multicast() {
 		return Result{Outcome: NDKept} // the neighbour table has told everybody
 	}
 	return Result{}

@@ -76,6 +76,9 @@ func TestNeighborSolicitations(t *testing.T) {
 		{"DAD of nobody's", solicit(macStray, zero, free6, false), Passed, MAC{}, MAC{}, 0, zero},
 		{"DAD of a link-local address", solicit(macWeb, zero, linkWeb, false), Passed, MAC{}, MAC{}, 0, zero},
 
+		{"for a machine", solicit(macWeb, web6, vm6, true), Passed, MAC{}, MAC{}, 0, zero},
+		{"DAD of a machine", solicit(macVM, zero, vm6, false), Passed, MAC{}, MAC{}, 0, zero},
+		{"DAD of a machine's", solicit(macStray, zero, vm6, false), NDAnswered, macGateway, macVM, flagOverride, allNodes},
 		{"from another's address", solicit(macStray, web6, api6, true), NDClaimed, MAC{}, MAC{}, 0, zero},
 		{"from the gateway's address", solicit(macStray, gateway6, api6, true), NDClaimed, MAC{}, MAC{}, 0, zero},
 		{"DAD with a source option", solicit(macStray, zero, api6, true), NDInvalid, MAC{}, MAC{}, 0, zero},
@@ -129,6 +132,8 @@ func TestNeighborAdvertisements(t *testing.T) {
 	}{
 		{"of one's own, to who asked", advertisement(macAPI, macWeb, web6, api6, web6, flagSolicited|flagOverride, macWeb), Passed},
 		{"of one's own, to all", advertisement(allNodesMAC, macWeb, web6, allNodes, web6, flagOverride, macWeb), NDKept},
+		{"of a machine, to all", advertisement(allNodesMAC, macVM, vm6, allNodes, vm6, flagOverride, macVM), Passed},
+		{"of a machine's, to all", advertisement(allNodesMAC, macStray, linkStray, allNodes, vm6, flagOverride, macStray), NDClaimed},
 		{"of a link-local address, to all", advertisement(allNodesMAC, macWeb, linkWeb, allNodes, linkWeb, flagOverride, macWeb), Passed},
 		{"of another's", advertisement(macDB, macStray, linkStray, db6, api6, flagSolicited, macStray), NDClaimed},
 		{"of another's, by its MAC", advertisement(macDB, macStray, linkStray, db6, api6, flagSolicited, macAPI), NDClaimed},
@@ -214,7 +219,7 @@ func TestAnnounce(t *testing.T) {
 		addr   netip.Addr
 		holder Holder
 		from   MAC
-	}{{api4, Holder{macAPI, false}, macAPI}, {api6, Holder{macAPI, false}, macAPI}, {web4, Holder{macWeb, true}, macGateway}, {web6, Holder{macWeb, true}, macGateway}} {
+	}{{api4, Holder{MAC: macAPI, Local: false}, macAPI}, {api6, Holder{MAC: macAPI, Local: false}, macAPI}, {web4, Holder{MAC: macWeb, Local: true}, macGateway}, {web6, Holder{MAC: macWeb, Local: true}, macGateway}} {
 		f := s.Announce(nil, test.addr, test.holder)
 		checkFrame(t, f)
 		if f[0]&1 == 0 || MAC(f[6:]) != test.from {

@@ -13,7 +13,8 @@ import (
 //     advertisement;
 //   - redirects: they speak for the router of this link;
 //   - STP, LLDP and everything else to the group addresses that bridges do not forward: the mesh is no cable;
-//   - ARP and ND about the gateway's addresses, and frames from or to its MAC: every host has the same ones.
+//   - ARP and ND about the gateway's addresses, and frames from or to its MAC: every host has the same ones;
+//   - ARP and ND of forms that no host sends and some receivers take: they go around those that answer and judge them.
 //
 // The boundary looks through two VLAN tags and all IPv6 extension headers. Where it cannot read on it drops: what is
 // cut short no receiver could use, and only an attacker hides a header (RFC 7113, section 3). EtherTypes and upper
@@ -82,6 +83,9 @@ func (b *boundary) judge(f frame) drop {
 	return passes
 }
 
+// hardwareEthernet is the hardware type of all ARP on an Ethernet (IANA, "Address Resolution Protocol (ARP) Parameters").
+const hardwareEthernet = 1
+
 // judgeARP judges an ARP packet (RFC 826). Packets for other address lengths than Ethernet's and IPv4's have no
 // receiver (arp_rcv in net/ipv4/arp.c), so they count as malformed.
 func (b *boundary) judgeARP(p []byte) drop {
@@ -92,6 +96,9 @@ func (b *boundary) judgeARP(p []byte) drop {
 	// Hardware Type (2), Protocol Type (2), Hardware Length (1), Protocol Length (1).
 	if p[4] != 6 || p[5] != 4 {
 		return dropMalformed
+	}
+	if binary.BigEndian.Uint16(p) != hardwareEthernet { // Linux takes type 6, IEEE 802, as well (arp_process)
+		return dropARPHardware
 	}
 	// Operation (2), Sender Hardware Address (6), Sender Protocol Address (4).
 	sender := [4]byte(p[14:18])

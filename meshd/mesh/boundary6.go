@@ -54,6 +54,7 @@ func (b *boundary) judgeIPv6(p []byte) drop {
 type chain struct {
 	upper    byte   // protocol of the upper-layer header, or of what cannot be read
 	payload  []byte // from the upper-layer header on; it may be cut short
+	extended bool   // an extension header was passed
 	fragment bool   // a fragment header was passed
 	later    bool   // and this is not the first fragment: upper and payload are not the header's
 }
@@ -92,6 +93,7 @@ func skipExtensions(next byte, p []byte) (c chain, ok bool) {
 		if len(p) < length {
 			return c, false
 		}
+		c.extended = true
 		next, p = p[0], p[length:]
 		if c.later {
 			c.upper, c.payload = next, p
@@ -118,6 +120,8 @@ func (b *boundary) judgeICMPv6(src, dst [16]byte, c chain) drop {
 		return dropRouterAdvertisement
 	case t == icmp6Redirect:
 		return dropRedirect
+	case c.extended && isND:
+		return dropNDExtension
 	case t == icmp6NeighborSolicitation, t == icmp6NeighborAdvertisement:
 		return b.judgeNeighbor(src, dst, c.payload)
 	}

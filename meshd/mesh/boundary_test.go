@@ -92,6 +92,15 @@ var boundaryTests = []struct {
 	{"fragmented ND is ignored by everyone", "certification path solicitation", eth(macB, macA, etherTypeIPv6,
 		ipv6(link6, host6, 44, fragment(58, 0, true), icmp6(148, host6))), dropNDFragment},
 
+	{"ND has no extension headers", "neighbour advertisement behind destination options", eth(macB, macA, etherTypeIPv6,
+		ipv6(link6, host6, 60, extension(58, 0), icmp6(136, host6))), dropNDExtension},
+	{"ND has no extension headers", "neighbour advertisement behind hop-by-hop options", eth(macB, macA, etherTypeIPv6,
+		ipv6(link6, host6, 0, extension(58, 0), icmp6(136, host6))), dropNDExtension},
+	{"ND has no extension headers", "neighbour solicitation behind an authentication header", eth(macB, macA, etherTypeIPv6,
+		ipv6(link6, host6, 51, authentication(58), icmp6(135, host6))), dropNDExtension},
+	{"ARP on an Ethernet is for Ethernet", "IEEE 802", eth(broadcast, macA, etherTypeARP, append([]byte{0, 6}, arp(host4, host4)[2:]...)), dropARPHardware},
+	{"ARP on an Ethernet is for Ethernet", "none", eth(broadcast, macA, etherTypeARP, append([]byte{0, 0}, arp(host4, host4)[2:]...)), dropARPHardware},
+
 	{"frames to or from the gateway's MAC never cross", "from", eth(macB, gatewayMAC, etherTypeIPv4, ipv4(6, 0, 0, nil)), dropGatewayMAC},
 	{"frames to or from the gateway's MAC never cross", "to", eth(gatewayMAC, macA, 0x88b5), dropGatewayMAC},
 
@@ -170,7 +179,7 @@ func TestNoGatewayMatchesNothing(t *testing.T) {
 }
 
 // FuzzBoundary holds any frame against the boundary. Its verdict must not depend on VLAN tags, and no chain of extension
-// headers that leads to a router advertisement may let it cross.
+// headers that leads to a router or neighbour advertisement may let it cross.
 func FuzzBoundary(f *testing.F) {
 	for _, test := range boundaryTests {
 		f.Add(test.frame, []byte{0, 0, 1, 2, 44, 0})
@@ -190,25 +199,34 @@ func FuzzBoundary(f *testing.F) {
 				t.Errorf("judge(tagged %x) = %v, untagged %v", b, got, want)
 			}
 		}
-		next, chain := byte(protocolICMPv6), icmp6(icmp6RouterAdvertisement, host6)
-		for i := 0; i+1 < len(headers) && i < 64; i += 2 {
-			var header []byte
-			switch t := headers[i]; t {
-			case headerHopByHop, headerRouting, headerDestination, headerMobility, headerHIP, headerShim6:
-				header = extension(next, int(headers[i+1]))
-			case headerAuth:
-				header = authentication(next)
-			case headerFragment:
-				header = fragment(next, 0, headers[i+1]&1 != 0)
-			default:
-				continue
+		for _, kind := range []byte{icmp6RouterAdvertisement, icmp6NeighborAdvertisement} {
+			next, chain := extended(headers, icmp6(kind, host6))
+			got := judge(eth(macB, macA, etherTypeIPv6, ipv6(link6, host6, next, chain)))
+			if got == passes && (kind == icmp6RouterAdvertisement || next != protocolICMPv6) {
+				t.Errorf("an ICMPv6 message of type %d behind the extension headers %x crosses", kind, headers)
 			}
-			next, chain = headers[i], append(header, chain...)
-		}
-		if got := judge(eth(macB, macA, etherTypeIPv6, ipv6(link6, host6, next, chain))); got == passes {
-			t.Errorf("a router advertisement behind the extension headers %x crosses", headers)
 		}
 	})
+}
+
+// extended returns an ICMPv6 message behind the extension headers that two bytes each say, the last first, and the first's type.
+func extended(headers, message []byte) (next byte, chain []byte) {
+	next, chain = protocolICMPv6, message
+	for i := 0; i+1 < len(headers) && i < 64; i += 2 {
+		var header []byte
+		switch t := headers[i]; t {
+		case headerHopByHop, headerRouting, headerDestination, headerMobility, headerHIP, headerShim6:
+			header = extension(next, int(headers[i+1]))
+		case headerAuth:
+			header = authentication(next)
+		case headerFragment:
+			header = fragment(next, 0, headers[i+1]&1 != 0)
+		default:
+			continue
+		}
+		next, chain = headers[i], append(header, chain...)
+	}
+	return next, chain
 }
 
 // discard is a Report that takes everything.

@@ -27,6 +27,8 @@ const (
 	dropRouterAdvertisement
 	dropRedirect    // ICMP or ICMPv6
 	dropNDFragment  // neighbour discovery in a fragment
+	dropNDExtension // neighbour discovery behind an extension header
+	dropARPHardware // ARP for another link than Ethernet
 	dropGatewayMAC  // from or to the gateway's MAC
 	dropGatewayARP  // about the gateway's address
 	dropGatewayND   // about the gateway's address
@@ -72,6 +74,8 @@ var dropNames = [numDrops]string{
 	dropRouterAdvertisement: "boundary_router_advertisement",
 	dropRedirect:            "boundary_redirect",
 	dropNDFragment:          "boundary_nd_fragment",
+	dropNDExtension:         "boundary_nd_extension",
+	dropARPHardware:         "boundary_arp_hardware",
 	dropGatewayMAC:          "boundary_gateway_mac",
 	dropGatewayARP:          "boundary_gateway_arp",
 	dropGatewayND:           "boundary_gateway_nd",

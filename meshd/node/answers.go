@@ -20,6 +20,7 @@ type answerer struct {
 	limit    *answer.Limiter
 	counters answer.Counters
 	asked    chan asked                 // to attend
+	told     chan struct{}              // to attend: the neighbour table has changed
 	former   map[netip.Addr]formerOwner // of addresses that nobody has now; owned by the loop
 }
 
@@ -53,6 +54,7 @@ func newAnswerer(cfg *Config) *answerer {
 		},
 		limit:  answer.NewLimiter(time.Now()),
 		asked:  make(chan asked, askedQueue),
+		told:   make(chan struct{}, 1),
 		former: make(map[netip.Addr]formerOwner),
 	}
 	a.tables.Store(&answer.Tables{})
@@ -139,6 +141,11 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 			held.IPv4 = l.IPv4Prefix()
 		}
 		t.Leases[answer.MAC(l.MAC)] = held
+		for _, addr := range []netip.Addr{held.IPv4.Addr(), held.IPv6} {
+			if owner, told := owners[addr]; held.Temporary && told && owner == n.ID() {
+				t.Holders[addr] = answer.Holder{MAC: answer.MAC(l.MAC), Local: true, Temporary: true}
+			}
+		}
 	}
 	return a.moves(now, a.tables.Swap(t).Holders, t.Holders)
 }

@@ -37,13 +37,16 @@ func (m *member) hasBlocks() bool {
 }
 
 // dhcp returns the frame of a DHCP message from stray, to everybody.
-func dhcp(t dhcpv4.MessageType, more ...dhcpv4.Modifier) []byte {
-	m, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(stray[:]), dhcpv4.WithMessageType(t)}, more...)...)
+func dhcp(t dhcpv4.MessageType, more ...dhcpv4.Modifier) []byte { return dhcpFrom(stray, t, more...) }
+
+// dhcpFrom returns the frame of a DHCP message from mac, to everybody.
+func dhcpFrom(mac [6]byte, t dhcpv4.MessageType, more ...dhcpv4.Modifier) []byte {
+	m, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(mac[:]), dhcpv4.WithMessageType(t)}, more...)...)
 	if err != nil {
 		panic(err)
 	}
 	payload := m.ToBytes()
-	b := append(append(append([]byte{}, broadcast[:]...), stray[:]...), 8, 0)
+	b := append(append(append([]byte{}, broadcast[:]...), mac[:]...), 8, 0)
 	ip := make([]byte, 28)
 	ip[0], ip[8], ip[9] = 0x45, 64, 17
 	binary.BigEndian.PutUint16(ip[2:], uint16(28+len(payload)))
@@ -80,8 +83,14 @@ func alone(t *testing.T, f func(t *testing.T, m *member)) {
 // asks injects frame and returns the DHCP message that answers it, or nil if none does.
 func (m *member) asks(frame []byte) *dhcpv4.DHCPv4 {
 	m.c.t.Helper()
+	return m.asksFor(5*time.Second, frame)
+}
+
+// asksFor is asks that waits as long as it is told.
+func (m *member) asksFor(wait time.Duration, frame []byte) *dhcpv4.DHCPv4 {
+	m.c.t.Helper()
 	m.tap.Inject(frame)
-	time.Sleep(5 * time.Second)
+	time.Sleep(wait)
 	for _, f := range m.tap.Frames() {
 		if len(f) > 42 && f[12] == 8 && f[13] == 0 && f[36] == 0 && f[37] == 68 {
 			reply, err := dhcpv4.FromBytes(f[42:])
@@ -138,7 +147,7 @@ func TestALeaseForWhoeverAsks(t *testing.T) {
 		}
 		a.c.eventually(10*time.Second, "the other member knows it", func() bool {
 			for _, nb := range b.node.Neighbours() {
-				if nb.MAC == stray && nb.Addrs[len(nb.Addrs)-1] == addr {
+				if nb.Container == "dhcp-02aa00000009" && nb.MAC == stray && nb.Addrs[len(nb.Addrs)-1] == addr {
 					return true
 				}
 			}

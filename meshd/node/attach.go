@@ -21,14 +21,17 @@ import (
 
 // neighbourTable is what attaching and the switch need of the neighbour table: who has which address and MAC.
 type neighbourTable struct {
-	addrs map[netip.Addr]session.NodeID
-	macs  map[mesh.MAC]session.NodeID
+	addrs     map[netip.Addr]session.NodeID
+	macs      map[mesh.MAC]session.NodeID
+	temporary map[mesh.MAC][]session.NodeID // the other nodes that have given a MAC a temporary lease
 }
 
 // readNeighbours publishes the neighbour table to the frame path, to what answers containers, and to Attach. Two nodes that claim one MAC or address are
 // ordered: this node's own attachments come first, so that no member can take their traffic away. Containers are told of addresses that moved.
 func (n *Node) readNeighbours(now time.Time) {
-	t := &neighbourTable{addrs: make(map[netip.Addr]session.NodeID), macs: make(map[mesh.MAC]session.NodeID)}
+	t := &neighbourTable{
+		addrs: make(map[netip.Addr]session.NodeID), macs: make(map[mesh.MAC]session.NodeID), temporary: make(map[mesh.MAC][]session.NodeID),
+	}
 	neighbours := n.control.Neighbours()
 	for _, nb := range neighbours {
 		for _, a := range nb.Addrs {
@@ -36,6 +39,8 @@ func (n *Node) readNeighbours(now time.Time) {
 		}
 		if known(nb) {
 			claim(n.ID(), t.macs, mesh.MAC(nb.MAC), nb.Node)
+		} else if mac, ok := temporaryMAC(nb); ok && nb.Node != n.ID() {
+			t.temporary[mesh.MAC(mac)] = append(t.temporary[mesh.MAC(mac)], nb.Node)
 		}
 	}
 	n.neighbours.Store(t)
@@ -44,6 +49,7 @@ func (n *Node) readNeighbours(now time.Time) {
 	for _, addr := range moved {
 		n.fabric.Say(n.cfg.TAP, n.answers.segment.Announce(nil, addr, n.answers.tables.Load().Holders[addr]))
 	}
+	offer(n.answers.told, struct{}{})
 }
 
 // claim gives key to node, unless self or a node of a lower ID has it.
@@ -59,10 +65,14 @@ func claim[K comparable](self session.NodeID, table map[K]session.NodeID, key K,
 // over what it was given.
 func (n *Node) Attach(ctx context.Context, r ipam.Request) (ipam.Lease, error) {
 	a := r.Attachment
-	if r.Former == (ipam.Attachment{}) && r.MAC != (ipam.MAC{}) && r.Holder.Source != SourceDHCP {
+	if r.Former == (ipam.Attachment{}) && r.MAC != (ipam.MAC{}) && r.Holder.Source != SourceDHCP && r.Holder.Source != SourceHost {
 		r.Former = temporaryAttachment(answer.MAC(r.MAC))
 	}
-	defer n.attaching.lock(a, r.Former)()
+	stranger := n.strangerOf(r)
+	defer n.attaching.lock(a, r.Former, stranger)()
+	if err := n.precede(a, stranger); err != nil {
+		return ipam.Lease{}, err
+	}
 	lease, err := n.lease(ctx, r)
 	if err != nil {
 		return ipam.Lease{}, err // names the attachment, or the address that is asked for
@@ -168,10 +178,11 @@ const SourceCNIIPAM = "cni-ipam"
 // known reports whether it is known which MAC nb has on the wire.
 func known(nb control.Neighbour) bool { return nb.MAC != [6]byte{} }
 
-// neighbour returns what the members are told of a lease. Which MAC another plugin's interface has nobody says.
+// neighbour returns what the members are told of a lease. Which MAC another plugin's interface has nobody says. That a machine which asked
+// for a temporary lease is on this host only its frames say, wherever they come from: switches learn its MAC, and nobody else is shut out.
 func (n *Node) neighbour(l ipam.Lease) control.Neighbour {
 	mac := l.MAC
-	if l.Holder.Source == SourceCNIIPAM {
+	if l.Holder.Source == SourceCNIIPAM || temporary(l) {
 		mac = ipam.MAC{}
 	}
 	addrs := []netip.Addr{l.IPv6}

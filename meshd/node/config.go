@@ -56,6 +56,9 @@ type Config struct {
 	// Blocks opens the block store of the network's IPv4 addresses; nil: the network has none. Run closes it.
 	Blocks func(*Streams) (ipam.BlockStore, error)
 
+	// BridgeMAC returns the MAC of a member's own bridge, which nobody else gets addresses for; nil: it is not known.
+	BridgeMAC func(session.NodeID) [6]byte
+
 	// LocalEndpoints returns the endpoints of this host's own interfaces. Called now and then.
 	LocalEndpoints func() []netip.AddrPort
 	// Resolve turns "host:port" into endpoints.

@@ -39,6 +39,7 @@ type cluster struct {
 	psk     [32]byte
 	pools   []registry.Pool // of IPv4; none: IPv6 only
 	dhcp    answer.Mode     // whom DHCP is answered
+	router  bool            // the hosts are the gateway
 	members []*member
 }
 
@@ -99,6 +100,9 @@ func mustIdentity(t *testing.T, i int) session.Identity {
 	return identity
 }
 
+// simBridgeMAC is the MAC of a member's bridge.
+func simBridgeMAC(id session.NodeID) [6]byte { return [6]byte{0x02, 0xb0, id[0], id[1], id[2], id[3]} }
+
 // start starts the member's daemon, after the last one ended if there was one.
 func (m *member) start() {
 	m.c.t.Helper()
@@ -141,6 +145,8 @@ func (m *member) start() {
 		Lanes:          m.lanes,
 		Leases:         leases,
 		Blocks:         m.blocks(),
+		BridgeMAC:      simBridgeMAC,
+		Router:         m.c.router,
 		LocalEndpoints: func() []netip.AddrPort { return []netip.AddrPort{m.host.LocalAddr()} },
 		Resolve: func(_ context.Context, hp string) ([]netip.AddrPort, error) {
 			e, err := netip.ParseAddrPort(hp)

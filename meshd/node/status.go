@@ -176,6 +176,9 @@ func (n *Node) Neighbours() []Neighbour {
 	var all []Neighbour
 	for _, nb := range n.control.Neighbours() {
 		e := Neighbour{Neighbour: nb, NodeName: n.cfg.NodeName, State: PeerUp}
+		if mac, ok := temporaryMAC(nb); ok {
+			e.MAC = mac
+		}
 		if nb.Node != n.ID() {
 			m := names[nb.Node]
 			e.NodeName, e.State = m.Name, stateOf(m, sessions[nb.Node])

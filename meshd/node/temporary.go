@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"meshnet/ipam"
 	"meshnet/meshd/answer"
+	"meshnet/meshd/control"
+	"meshnet/meshd/mesh"
+	"meshnet/meshd/session"
 )
 
 // SourceDHCP is the source of a lease that was made because a MAC that nobody knows asked for it: a virtual machine, a container that
@@ -21,12 +25,10 @@ const SourceDHCP = "dhcp"
 const SourceHost = "host"
 
 const (
-	// maxTemporary bounds the leases of MACs that nobody knows: anybody on the bridge can make up MACs.
-	maxTemporary = 512
-	// maxLeasing bounds how many such leases are being made at once; making one may wait for the block store.
-	maxLeasing = 8
 	// temporaryGrace is how long after its time a lease is kept for who had it.
 	temporaryGrace = time.Hour
+	// temporaryPrefix is in front of a MAC where a container's name would be.
+	temporaryPrefix = "dhcp-"
 	// attendInterval is how often temporary leases are looked at.
 	attendInterval = time.Minute
 )
@@ -36,7 +38,18 @@ func temporary(l ipam.Lease) bool { return l.Holder.Source == SourceDHCP }
 
 // temporaryAttachment names the attachment of a MAC that nobody knows.
 func temporaryAttachment(mac answer.MAC) ipam.Attachment {
-	return ipam.Attachment{Container: "dhcp-" + hex.EncodeToString(mac[:]), IfName: "eth0"}
+	return ipam.Attachment{Container: temporaryPrefix + hex.EncodeToString(mac[:]), IfName: "eth0"}
+}
+
+// temporaryMAC returns the MAC that has a temporary lease, if nb is the attachment of one: of these only the name tells it.
+func temporaryMAC(nb control.Neighbour) (mac answer.MAC, ok bool) {
+	digits, ok := strings.CutPrefix(nb.Container, temporaryPrefix)
+	if !ok || known(nb) || len(digits) != hex.EncodedLen(len(mac)) {
+		return answer.MAC{}, false
+	}
+	_, err := hex.Decode(mac[:], []byte(digits))
+	a := temporaryAttachment(mac)
+	return mac, err == nil && nb.Container == a.Container && nb.IfName == a.IfName
 }
 
 // attendant does what has to be done beside answering containers. It is used by one goroutine.
@@ -44,16 +57,18 @@ type attendant struct {
 	n       *Node
 	held    map[answer.MAC]validity // the temporary leases
 	leasing map[answer.MAC]bool     // those being made
-	warned  map[answer.EventKind]time.Time
-	remote  uint64 // frames with the MACs of other hosts' containers, at the last look
-	wg      sync.WaitGroup
-	made    chan made
+	admission
+	warned map[answer.EventKind]time.Time
+	remote uint64 // frames with the MACs of other hosts' containers, at the last look
+	wg     sync.WaitGroup
+	made   chan made
 }
 
 // validity is until when a container was told that it holds its addresses; zero: it has not asked for them, or released them.
 type validity struct {
-	v4, v6 time.Time
-	kept   time.Time // anyhow
+	v4, v6    time.Time
+	kept      time.Time        // anyhow
+	elsewhere []session.NodeID // the other nodes that have given it a lease, as far as they are known
 }
 
 // ends returns when the lease is nobody's any more.
@@ -77,7 +92,7 @@ type made struct {
 func (n *Node) attend(ctx context.Context) {
 	a := &attendant{
 		n: n, held: make(map[answer.MAC]validity), leasing: make(map[answer.MAC]bool), warned: make(map[answer.EventKind]time.Time),
-		made: make(chan made, maxLeasing),
+		made: make(chan made, maxLeasing), admission: newAdmission(),
 	}
 	defer a.wg.Wait()
 	now := time.Now()
@@ -98,6 +113,8 @@ func (n *Node) attend(ctx context.Context) {
 			a.event(ctx, time.Now(), q)
 		case m := <-a.made:
 			a.leased(ctx, time.Now(), m)
+		case <-n.answers.told:
+			a.yield(time.Now())
 		case now := <-tick.C:
 			a.look(now)
 		case <-advertise.C:
@@ -135,7 +152,7 @@ func (a *attendant) event(ctx context.Context, now time.Time, q asked) {
 		}
 		a.held[q.MAC] = v
 		if held && v.v4.IsZero() && v.v6.IsZero() {
-			a.end(q.MAC, "it was released")
+			a.end(now, q.MAC, "it was released")
 		}
 	default:
 		a.warn(now, q.Event)
@@ -147,10 +164,15 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 	if a.leasing[q.MAC] || len(a.leasing) >= maxLeasing {
 		return // it asks again
 	}
-	if _, held := a.held[q.MAC]; !held && len(a.held) >= maxTemporary {
-		a.say(now, q.Kind, fmt.Sprintf("%d MACs that no container was attached with have addresses, and no more get any: look at "+
-			"meshctl leases; with --dhcp closed only attached containers get addresses", maxTemporary))
+	if whose := a.n.reserved(q.MAC); whose != "" {
+		a.say(now, q.Kind, fmt.Sprintf("a container or machine asks for addresses with MAC %v, which is %s: it gets none", net.HardwareAddr(q.MAC[:]), whose))
 		return
+	}
+	if _, held := a.held[q.MAC]; !held {
+		if why := a.admit(now, len(a.held)+len(a.leasing)); why != "" {
+			a.say(now, q.Kind, why)
+			return
+		}
 	}
 	a.leasing[q.MAC] = true
 	a.wg.Go(func() {
@@ -170,18 +192,21 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 // leased answers who waited for a lease.
 func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 	delete(a.leasing, m.MAC)
-	if _, held := a.held[m.MAC]; !held {
-		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime)}
-	}
 	if a.n.do(ctx, a.n.readNeighbours) != nil {
 		return
 	}
-	l, leased := a.n.answers.tables.Load().Leases[m.MAC]
-	if m.err != nil && (!leased || l.Temporary) { // else somebody attached it meanwhile
+	lease, leased := a.n.answers.tables.Load().Leases[m.MAC]
+	if m.err != nil && (!leased || lease.Temporary) { // else somebody attached it meanwhile
 		a.say(now, m.Kind, fmt.Sprintf("a container or machine with MAC %v, which was not attached, asks for addresses: %v", net.HardwareAddr(m.MAC[:]), m.err))
 	}
-	if !leased {
+	if _, held := a.held[m.MAC]; !held {
+		others := a.n.neighbours.Load().temporary[mesh.MAC(m.MAC)]
+		a.held[m.MAC] = validity{kept: now.Add(answer.TemporaryLeaseTime), elsewhere: others}
+	}
+	if !lease.Temporary { // it failed, or is an attachment's by now
 		delete(a.held, m.MAC)
+	}
+	if !leased {
 		return
 	}
 	if reply := a.n.answers.again(m.asked); len(reply) > 0 {
@@ -193,7 +218,7 @@ func (a *attendant) leased(ctx context.Context, now time.Time, m made) {
 func (a *attendant) look(now time.Time) {
 	for mac, v := range a.held {
 		if now.After(v.ends()) && !a.leasing[mac] {
-			a.end(mac, "it was not renewed")
+			a.end(now, mac, "it was not renewed")
 		}
 	}
 	remote := a.n.fabric.Counters().Snapshot()["source_remote"]
@@ -205,12 +230,13 @@ func (a *attendant) look(now time.Time) {
 }
 
 // end ends a temporary lease.
-func (a *attendant) end(mac answer.MAC, why string) {
+func (a *attendant) end(now time.Time, mac answer.MAC, why string) {
 	at := temporaryAttachment(mac)
 	if _, err := a.n.Detach(at); err != nil {
 		a.n.log.Warn("ending a temporary lease failed", "container", at.Container, "err", err) // and is tried again
 		return
 	}
 	delete(a.held, mac)
+	a.ended(now)
 	a.n.log.Info("a temporary lease has ended", "container", at.Container, "why", why)
 }

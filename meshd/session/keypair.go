@@ -143,6 +143,9 @@ func (k *Keypair) OpenTo(dst []byte, h wire.Header, datagram []byte) (payload []
 func (k *Keypair) Received(now time.Time, from wire.Endpoint, h wire.Header, n int) (confirm, roam bool) {
 	s := k.session
 	s.received(now, from, n)
+	if h.Type == wire.TypeFrame || h.Type == wire.TypeProbeAck {
+		s.heardBack()
+	}
 	confirm = !k.confirmed.Load() && k.heard.CompareAndSwap(false, true)
 	if h.Lane != 0 {
 		return confirm, false // it comes from a port that nothing is sent to

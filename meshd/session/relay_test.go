@@ -217,6 +217,27 @@ func TestNoProbesForBroadcasts(t *testing.T) {
 	}
 }
 
+// "Gossip is no answer": that the other side's arrives says nothing of the way there, which has failed.
+func TestGossipIsNoAnswer(t *testing.T) {
+	l, a, b, _, _ := relayLab(t, 2)
+	a.connect(b)
+	l.run(5 * time.Second)
+	l.wantTalk(a, b)
+	bad := l.hostOf(a.via(b))
+	l.drop = func(d delivery) bool { return d.to == b.addr && (d.from == a.addr || d.from == bad.addr && d.through.Relayed()) }
+	began, got := l.now, len(b.got)
+	for len(b.got) == got {
+		a.sendFrame(b.id(), []byte("anyone?"))
+		s := b.Session(a.id())
+		b.seal(s.Keypair(), s.Endpoint(), wire.TypeGossip, []byte("news"))
+		b.flush()
+		l.run(100 * time.Millisecond)
+		if l.now.Sub(began) > 10*time.Second {
+			t.Fatalf("nothing for %v", l.now.Sub(began))
+		}
+	}
+}
+
 // "Data in one direction only" is no failure: the probes are answered, and no keys are agreed for it.
 func TestOneWayTraffic(t *testing.T) {
 	l, a, b, _, apart := relayLab(t, 1)

@@ -91,14 +91,18 @@ func (s *Session) received(now time.Time, from wire.Endpoint, n int) {
 		s.lastDirect.Store(at)
 	}
 	s.awaiting.Store(0)
-	if s.asked.Load() != 0 {
-		s.asked.Store(0)
-	}
 	if n > wire.Overhead {
 		s.unanswered.CompareAndSwap(0, at)
 	}
 	s.rxBytes.Add(uint64(n))
 	s.rxDatagrams.Add(1)
+}
+
+// heardBack records what may be an answer to frames. Gossip is none: it comes all the same where the way there has failed.
+func (s *Session) heardBack() {
+	if s.asked.Load() != 0 {
+		s.asked.Store(0)
+	}
 }
 
 // AwaitAnswer records that a frame was sent to one container of the peer, which will hardly be silent: if nothing comes, the path is
