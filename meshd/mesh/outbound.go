@@ -119,7 +119,11 @@ func (o *outbound) unicast(now time.Time, to *peer, b payload) drop {
 	if to.local {
 		return dropLocal
 	}
-	return o.send(now, to, b)
+	why := o.send(now, to, b)
+	if s := to.session.Load(); s != nil && why == passes {
+		s.AwaitAnswer(now)
+	}
+	return why
 }
 
 // replicate sends payload b to every peer: it is a broadcast, a multicast, or for a station that nobody has heard of.
@@ -154,7 +158,7 @@ func (o *outbound) send(now time.Time, p *peer, whole payload) drop {
 		return dropKeypair
 	}
 	to := s.Endpoint()
-	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Lane: s.Lane(o.lane), Counter: counter}
+	h := wire.Header{Type: wire.TypeFrame, Offload: whole.offloaded, Lane: s.Lane(now, o.lane), Counter: counter}
 	sent := 0
 	for {
 		n := min(size, len(b))

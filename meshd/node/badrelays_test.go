@@ -154,7 +154,7 @@ func TestVictim(t *testing.T) {
 			t.Errorf("%.1f datagrams a member and address in the first minute, want at most 15", n)
 		}
 		count(2 * time.Minute)
-		if n := count(20 * time.Minute); n > 3 {
+		if n := count(10 * time.Minute); n > 3 {
 			t.Errorf("%.1f datagrams a minute, member and address in the long run, want at most 3", n)
 		}
 	})

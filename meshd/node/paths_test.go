@@ -34,7 +34,7 @@ type couple struct {
 	*cluster
 	a, b *member
 
-	logged *bytes.Buffer // by a
+	logged *logged // by a
 }
 
 func newCouple(t *testing.T, seed int64, is4 bool, mtu int) *couple {
@@ -46,7 +46,7 @@ func newCoupleOf(t *testing.T, seed int64, is4 bool, mtu int, lanes ...int) *cou
 	c := newCluster(t, seed)
 	c.net.SetMTU(mtu)
 	c.net.SetLatency(2*time.Millisecond, 20*time.Millisecond)
-	x := &couple{cluster: c, a: c.add(), logged: new(bytes.Buffer)}
+	x := &couple{cluster: c, a: c.add(), logged: new(logged)}
 	x.a.log = x.logged
 	if !is4 {
 		x.a.addr = "[2001:db8::1]:7000"

@@ -22,7 +22,7 @@ const (
 	RelayDelay        = 150 * time.Millisecond // after it was sent to the peer's addresses
 	UpgradeInterval   = 60 * time.Second       // of the tries to reach directly who is reached through a relay, in the end
 	DirectPatience    = 2 * time.Second        // nothing received directly: what comes through a relay moves the endpoint there
-	DoubtTimeout      = 1 * time.Second        // data sent and nothing received since: a Probe, which is answered, each pollInterval
+	DoubtTimeout      = 1 * time.Second        // frames sent to one container and nothing received since: a Probe, which is answered, each pollInterval
 	UnansweredTimeout = 3 * time.Second        // the same, Probes and all: new handshake, through relays too
 )
 

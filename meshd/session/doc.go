@@ -2,11 +2,11 @@
 //
 // It is pure: it has no socket, no goroutine and no clock. Time and bytes come in as arguments; what to send and what
 // happened comes out of Drain. It implements docs/protocol.md: the handshake Noise_XXpsk0_25519_ChaChaPoly_BLAKE2s,
-// the keypairs, rekeying, the replay window, keepalives and roaming.
+// the keypairs, rekeying, the replay window, keepalives, roaming, and the way through relays and back.
 //
-//	Connect, ConnectTo, Forget ─┐                          ┌─► datagrams to send
-//	HandleHandshake ────────────┼─► Machine ──► Drain ─────┤
-//	Confirmed, Roamed, Advance ─┘      │                   └─► events
+//	Connect, SetRelays, Forget … ┐                          ┌─► datagrams to send
+//	HandleHandshake, Punched … ──┼─► Machine ──► Drain ─────┤
+//	Confirmed, Roamed, Advance ──┘      │                   └─► events
 //	                                   ▼ publishes
 //	             Lookup(index) ──► Keypair ◄──► Session    read by the frame path, which seals and opens
 //

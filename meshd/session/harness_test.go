@@ -153,6 +153,7 @@ func (h *host) sendFrame(to NodeID, payload []byte) bool {
 	}
 	b := k.Seal(nil, wire.Header{Type: wire.TypeFrame, Counter: counter}, payload)
 	k.Sent(h.clock(), len(b))
+	s.AwaitAnswer(h.clock())
 	h.lab.sendTo(h, s.Endpoint(), b)
 	return true
 }

@@ -191,7 +191,7 @@ func (m *Machine) targets(u *pursuit) (direct, relays []wire.Endpoint) {
 		turn++
 	}
 	direct = u.peer.reachable(m.now, direct)
-	alone := 2
+	every, n := 2, u.tries
 	if m.mayRelay(u) {
 		relays = m.relaysTo(u.peer, turn/2)
 	}
@@ -199,10 +199,10 @@ func (m *Machine) targets(u *pursuit) (direct, relays []wire.Endpoint) {
 		if turn%2 == 1 || len(direct) == 0 {
 			return nil, relays
 		}
-		alone = 4
+		every, n = 4, turn
 	}
-	if n := u.tries; n >= 2 && turn%alone == 0 && len(direct) > 1 {
-		one := n / alone % len(direct)
+	if u.tries >= 2 && n%every == 0 && len(direct) > 1 {
+		one := n / every % len(direct)
 		return direct[one : one+1], nil
 	}
 	return direct, nil

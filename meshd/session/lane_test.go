@@ -82,12 +82,14 @@ func TestLanesDoNotRoam(t *testing.T) {
 
 // "By l if that is known to pass, else by the first"; after a move nothing is known.
 func TestLane(t *testing.T) {
-	s := newSession(time.Unix(1, 0), NodeID{1}, 1, wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:6780")})
+	now := time.Unix(1, 0)
+	s := newSession(now, NodeID{1}, 1, wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:6780")})
 	want := func(when string, lanes ...uint8) {
 		t.Helper()
+		now = now.Add(time.Second) // a pause
 		open := 1
 		for l, lane := range lanes {
-			if got := s.Lane(uint8(l)); got != lane {
+			if got := s.Lane(now, uint8(l)); got != lane {
 				t.Errorf("%s: Lane(%d) = %d, want %d", when, l, got, lane)
 			}
 			if lane != 0 {
@@ -105,4 +107,37 @@ func TestLane(t *testing.T) {
 	want("the first is said to be open, too", 0, 0, 2, 0)
 	s.move(wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.2:6780")})
 	want("after a move", 0, 0, 0, 0)
+}
+
+// "It begins to be used after a pause, or if there is none for so long": a flow that does not pause is not overtaken by itself.
+func TestLanesBeginInAPause(t *testing.T) {
+	const step = time.Millisecond
+	began := time.Unix(1, 0)
+	s := newSession(began, NodeID{1}, 1, wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:6780")})
+	now := began.Add(time.Minute)
+	until := func(limit time.Duration) time.Duration {
+		from := now
+		for s.Lane(now, 1) == 0 && now.Sub(from) < limit {
+			now = now.Add(step)
+		}
+		return now.Sub(from)
+	}
+	until(time.Second)
+	s.SetLanes(1 << 1)
+	if took := until(time.Hour); took < laneAwait || took > laneAwait+step {
+		t.Errorf("without a pause the lane is used after %v, want %v", took, laneAwait)
+	}
+	s.SetLanes(0)
+	if got := s.Lane(now, 1); got != 0 {
+		t.Errorf("a lane that does not pass is used")
+	}
+	now = now.Add(step)
+	s.SetLanes(1 << 1)
+	if got := s.Lane(now, 1); got != 0 {
+		t.Error("it is used again without a pause")
+	}
+	now = now.Add(lanePause)
+	if got := s.Lane(now, 1); got != 1 {
+		t.Error("it is not used after a pause")
+	}
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"math/bits"
+	"sync/atomic"
 	"time"
 
 	"meshnet/meshd/wire"
@@ -23,11 +24,43 @@ func (s *Session) SetPathMTU(m PathMTU) { s.pathMTU.Store(&m) }
 // MaxPayload returns how many bytes of a frame one datagram to the peer carries.
 func (s *Session) MaxPayload() int { return s.pathMTU.Load().Datagram - wire.Overhead }
 
-// Lane returns by which lane to send what belongs to lane l: by l if that is known to pass, else by the first.
-func (s *Session) Lane(l uint8) uint8 {
-	if s.lanes.Load()&(1<<l) == 0 {
+// What goes by a lane is not ahead of what went by the first before: it begins to be used after a pause, in which that has arrived, or
+// if there is none for so long that it may as well be out of order for once.
+const (
+	lanePause = 20 * time.Millisecond
+	laneAwait = 10 * time.Second
+)
+
+// laneUse is how what belongs to a lane is sent. It is the frame path's.
+type laneUse struct {
+	last  atomic.Int64 // when something was sent; time.Duration since the session began
+	since atomic.Int64 // when the lane was first found open; 0: it is not
+	used  atomic.Bool  // and it is used
+}
+
+// Lane returns by which lane to send now what belongs to lane l: by l if that is known to pass, else by the first. What belongs to one
+// lane is sent by one goroutine.
+func (s *Session) Lane(now time.Time, l uint8) uint8 {
+	if l == 0 {
 		return 0
 	}
+	u, at := &s.uses[l], s.since(now)
+	last := u.last.Swap(at)
+	if s.lanes.Load()&(1<<l) == 0 {
+		if u.since.Load() != 0 {
+			u.since.Store(0)
+			u.used.Store(false)
+		}
+		return 0
+	}
+	if u.used.Load() {
+		return l
+	}
+	u.since.CompareAndSwap(0, at)
+	if at-last < int64(lanePause) && at-u.since.Load() < int64(laneAwait) {
+		return 0
+	}
+	u.used.Store(true)
 	return l
 }
 

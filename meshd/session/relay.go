@@ -43,7 +43,7 @@ func (m *Machine) hasRelay(p *peer) bool {
 
 // relays reports whether the peer can be sent something to relay: nothing is relayed twice, and it must be there.
 func (s *Session) relays(now time.Time) bool {
-	return s.Keypair() != nil && !s.Endpoint().Relayed() && !s.silent(now, UnansweredTimeout)
+	return s.Keypair() != nil && !s.Endpoint().Relayed() && s.doubted(now) < UnansweredTimeout && !s.silent(now)
 }
 
 // upgrade looks for a direct path to a peer that is reached through a relay. Both sides do so as soon as they have agreed keys through
@@ -120,10 +120,13 @@ func (s *Session) follows(now time.Time, e wire.Endpoint) bool {
 	return !current.Relayed() && e.Hop().Peer == s.id && s.since(now)-s.lastDirect.Load() >= int64(DirectPatience)
 }
 
-// doubtful reports whether the peer is to be asked for a sign of life.
-func (s *Session) doubtful(now time.Time) bool {
-	awaiting := s.awaiting.Load()
-	return awaiting != 0 && s.since(now)-awaiting >= int64(DoubtTimeout)
+// doubted returns for how long frames to one container of the peer were not answered.
+func (s *Session) doubted(now time.Time) time.Duration {
+	asked := s.asked.Load()
+	if asked == 0 {
+		return 0
+	}
+	return time.Duration(s.since(now) - asked)
 }
 
 // lifeNumbers is where the numbers of the Probes begin that ask for a sign of life; those of other Probes are below, or with the

@@ -156,7 +156,7 @@ func TestPunch(t *testing.T) {
 	}
 }
 
-// "Data sent and nothing received for 1 s: a Probe each second, which is answered; for 3 s: a new handshake, through relays first."
+// "A frame sent and nothing received for 1 s: a Probe each second, which is answered; for 3 s: a new handshake, through relays first."
 func TestFallback(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -197,6 +197,23 @@ func TestFallback(t *testing.T) {
 		if test.relayed && a.via(b) == (NodeID{}) || len(relays) != 2 || count[Lost](a)+count[Lost](b) != 0 {
 			t.Errorf("%s: via %v, lost %d times", test.name, a.via(b).Short(), count[Lost](a)+count[Lost](b))
 		}
+	}
+}
+
+// What is for everybody, and control, waits for no answer: an idle mesh does not ask for signs of life.
+func TestNoProbesForBroadcasts(t *testing.T) {
+	l, a, b, _, apart := relayLab(t, 1)
+	*apart = false
+	a.connect(b)
+	l.run(time.Second)
+	probes := l.record(wire.TypeProbe)
+	for range 90 {
+		a.seal(a.Session(b.id()).Keypair(), a.Session(b.id()).Endpoint(), wire.TypeGossip, []byte("news"))
+		a.flush()
+		l.run(100 * time.Millisecond)
+	}
+	if n := len(*probes); n != 0 {
+		t.Errorf("%d probes, want none", n)
 	}
 }
 

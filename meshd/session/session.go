@@ -18,12 +18,14 @@ type Session struct {
 	endpoint atomic.Pointer[wire.Endpoint]
 	pathMTU  atomic.Pointer[PathMTU]
 	lanes    atomic.Uint32 // those beside the first that pass: bit l stands for lane l
+	uses     [wire.MaxLanes]laneUse
 
 	lastReceived atomic.Int64 // time.Duration since began
 	lastDirect   atomic.Int64 // the same, but not through a relay
 	lastSent     atomic.Int64
 	unanswered   atomic.Int64 // when data came that nothing was sent after; 0 = none
 	awaiting     atomic.Int64 // when data was sent that nothing came after; 0 = none
+	asked        atomic.Int64 // when AwaitAnswer was called that nothing came after; 0 = never
 	lastLong     atomic.Int64 // when a frame was sent that a datagram of wire.MaxDatagram does not hold; 0 = none
 	probesUntil  atomic.Int64 // the time for which TakeProbe has given leave
 	relayUntil   atomic.Int64 // the time for which TakeRelay has given leave
@@ -89,11 +91,22 @@ func (s *Session) received(now time.Time, from wire.Endpoint, n int) {
 		s.lastDirect.Store(at)
 	}
 	s.awaiting.Store(0)
+	if s.asked.Load() != 0 {
+		s.asked.Store(0)
+	}
 	if n > wire.Overhead {
 		s.unanswered.CompareAndSwap(0, at)
 	}
 	s.rxBytes.Add(uint64(n))
 	s.rxDatagrams.Add(1)
+}
+
+// AwaitAnswer records that a frame was sent to one container of the peer, which will hardly be silent: if nothing comes, the path is
+// doubted soon. Safe for concurrent use.
+func (s *Session) AwaitAnswer(now time.Time) {
+	if s.asked.Load() == 0 {
+		s.asked.CompareAndSwap(0, s.since(now))
+	}
 }
 
 // answered records a handshake message that is authentic and fresh, and how long it took to come; 0 if that is not known.
@@ -104,6 +117,7 @@ func (s *Session) answered(now time.Time, from wire.Endpoint, rtt time.Duration)
 		s.lastDirect.Store(at)
 	}
 	s.awaiting.Store(0)
+	s.asked.Store(0)
 	s.rtt.Store(int64(rtt))
 }
 

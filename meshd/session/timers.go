@@ -133,7 +133,7 @@ func (m *Machine) keepReached(p *peer, k *Keypair) {
 	case s.Endpoint().Relayed():
 		m.upgrade(p)
 	}
-	if m.hasRelay(p) && s.doubtful(m.now) {
+	if m.hasRelay(p) && s.doubted(m.now) >= DoubtTimeout {
 		m.askForLife(p, k)
 	}
 }
@@ -164,16 +164,13 @@ func (s *Session) sinceReceived(now time.Time) time.Duration {
 // silent reports whether p does not answer, so that it has to be looked for: that is known earlier where it is asked for signs of
 // life, since there may be a relay to it.
 func (m *Machine) silent(p *peer) bool {
-	if m.hasRelay(p) {
-		return p.session.silent(m.now, UnansweredTimeout)
-	}
-	return p.session.silent(m.now, DeadPeerTimeout)
+	return p.session.silent(m.now) || m.hasRelay(p) && p.session.doubted(m.now) >= UnansweredTimeout
 }
 
-// silent reports whether data was not answered for so long, or nothing was heard at all.
-func (s *Session) silent(now time.Time, unanswered time.Duration) bool {
+// silent reports whether data was not answered for long, or nothing was heard at all.
+func (s *Session) silent(now time.Time) bool {
 	awaiting := s.awaiting.Load()
-	return awaiting != 0 && s.since(now)-awaiting >= int64(unanswered) || s.sinceReceived(now) >= QuietPeerTimeout
+	return awaiting != 0 && s.since(now)-awaiting >= int64(DeadPeerTimeout) || s.sinceReceived(now) >= QuietPeerTimeout
 }
 
 // keepaliveDue reports whether the peer has to hear from us.

@@ -60,9 +60,11 @@ func TestLanes(t *testing.T) {
 	hosts := l.Hosts("a", "b")
 	x := newCouple(t, l, hosts)
 	x.useLanes(t, 10*time.Second, lanes())
-	if from, to := x.ports(t); from != lanes() || to != 1 {
-		t.Errorf("frames leave each host by %d ports for %d, want %d for 1", from, to, lanes())
-	}
+	from, to := 0, 0
+	hosts[0].Within(10*time.Second, "frames leave each host by as many ports, for one", func() bool {
+		from, to = x.ports(t)
+		return from == lanes() && to == 1
+	}, func() string { return fmt.Sprintf("%d ports, for %d", from, to) })
 
 	stop := stream(t, x.web, x.db)
 	const firewall = `table inet firewall {

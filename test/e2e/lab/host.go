@@ -55,6 +55,9 @@ func (h *Host) port() string { return "p-" + h.Name }
 func (h *Host) Reboot() {
 	h.lab.tb.Helper()
 	h.ns.close()
+	if h.router != nil {
+		h.router.close()
+	}
 	h.lab.try(h.lab.underlay, "", "ip", "link", "del", h.port()) // the kernel does so, but in its own time
 	h.daemon = nil
 	h.boot()

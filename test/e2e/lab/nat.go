@@ -66,11 +66,11 @@ func (l *Lab) HostBehind(kind NAT, name string) *Host {
 	return l.host(name, true, kind)
 }
 
-// bootBehind plugs eth0 into a router and that into the underlay.
+// bootBehind plugs eth0 of the n-th host into a router and that into the underlay.
 func (h *Host) bootBehind(n byte) {
 	l := h.lab
 	l.tb.Helper()
-	external := h.IPv4
+	external := netip.AddrFrom4([4]byte{192, 0, 2, n})
 	h.IPv4 = netip.AddrFrom4([4]byte{10, 9, n, 2})
 	h.router = l.namespace("nat-"+h.Name, "")
 	plug(l, l.underlay, h.port(), h.router, "out")
