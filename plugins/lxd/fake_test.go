@@ -132,7 +132,7 @@ func TestCreateInACluster(t *testing.T) {
 	}{
 		{"all is well", map[string]any{"POST /1.0/networks one": nil, "POST /1.0/networks two": nil, "POST /1.0/networks": nil},
 			"POST /1.0/networks one,POST /1.0/networks two,POST /1.0/networks", ""},
-		{"a member is offline", map[string]any{"GET /1.0/cluster/members": []any{member("one", "Online"), member("two", "Offline")}}, "", "cluster member two is offline"},
+		{"a member is offline", map[string]any{"GET /1.0/cluster/members": []any{member("one", "Online"), member("two", "Offline")}}, "", "two is offline"},
 		{"a member fails", map[string]any{"POST /1.0/networks one": nil, "POST /1.0/networks two": "no space", "DELETE /1.0/networks/prod": nil},
 			"POST /1.0/networks one,POST /1.0/networks two,DELETE /1.0/networks/prod", "on cluster member two: no space"},
 		{"the whole fails", map[string]any{"POST /1.0/networks one": nil, "POST /1.0/networks two": nil, "POST /1.0/networks": "no quorum", "DELETE /1.0/networks/prod": nil},

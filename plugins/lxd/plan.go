@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"meshnet/meshd/api"
 )
@@ -121,6 +122,9 @@ func (p *planner) visit(n nic) {
 	}
 	p.state[n.key] = begun
 	defer func() { p.state[n.key] = done }()
+	if _, here := p.byMAC[n.mac]; !here && temporary(n.key.Container) {
+		return
+	}
 	if n.trouble != "" {
 		p.problem(n.key, "it asks for an address that is none: %s", n.trouble)
 	}
@@ -154,6 +158,14 @@ func (p *planner) visit(n nic) {
 	p.changes = append(p.changes, change{attach: r, asked: n.want.ipv4 != "" || n.want.ipv6.IsValid()})
 	p.held[n.key] = api.Attachment{Container: n.key.Container, IfName: n.key.IfName, MAC: n.mac, Source: api.SourceLXD}
 	p.byMAC[n.mac] = n.key
+}
+
+// movePrefix begins the names that LXD gives instances while it moves them between members of a cluster, or between storage pools.
+const movePrefix = "lxd-move-of-"
+
+// temporary reports whether LXD is about to give an instance another name: who comes from another host is known there by that.
+func temporary(container string) bool {
+	return strings.HasPrefix(container[strings.LastIndexByte(container, '_')+1:], movePrefix)
 }
 
 // makeRoom has a, which has the name of n and another MAC, go to whom it belongs. If it is nobody's it becomes n's, unless n has something

@@ -106,6 +106,9 @@ func TestPlan(t *testing.T) {
 		{name: "still on another host", nics: []nic{testNIC("web", mac1, wish{})}, leases: remote(mac1), former: moved, says: "is attached on host b as web/eth0"},
 		{name: "moved from another host", nics: []nic{testNIC("web", mac1, wish{})}, leases: remote(mac2), former: moved, want: "+web 10.77.0.5 fd00::5"},
 		{name: "moved, and asks for another address", nics: []nic{testNIC("web", mac1, nine)}, former: moved, want: "+web 10.77.0.9 fd00::5"},
+		{name: "being moved here", nics: []nic{testNIC("lxd-move-of-823a12d3", mac1, wish{}), testNIC("blue_lxd-move-of-823a12d4", mac2, wish{})}, former: moved},
+		{name: "being moved to another pool", nics: []nic{testNIC("lxd-move-of-823a12d3", mac1, wish{})}, attachments: []api.Attachment{attached("web", mac1, both)},
+			want: "+lxd-move-of-823a12d3 <web"},
 		{name: "asks for what is no address", nics: []nic{{key: api.AttachmentName{Container: "web", IfName: "eth0"}, bridge: "mesh", mac: mac1, trouble: `"x" is no address`}},
 			want: "+web", says: "it asks for an address that is none"},
 	}

@@ -190,12 +190,15 @@ func (s *settler) members() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking LXD for its cluster's members: %w", err)
 	}
-	var names []string
+	var names, offline []string
 	for _, m := range members {
-		if m.Status == "Offline" {
-			return nil, fmt.Errorf("cluster member %s is offline, and LXD makes a network only when all are there: start it, or lxc cluster remove --force %s", m.ServerName, m.ServerName)
-		}
 		names = append(names, m.ServerName)
+		if m.Status == "Offline" && m.ServerName != s.lxd.here {
+			offline = append(offline, m.ServerName)
+		}
+	}
+	if len(offline) > 0 {
+		return nil, fmt.Errorf("%s offline, and LXD makes a network only when all members of the cluster are there: start what is missing, or lxc cluster remove --force MEMBER", are(offline))
 	}
 	return names, nil
 }

@@ -3,11 +3,13 @@ package e2e
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // "Projects and clusters handled": the first setup makes the network for all members, and each member's meshnet-lxd looks after the instances
-// that are there. One that is moved to another member keeps its addresses.
+// that are there. One that is moved to another member keeps its addresses. While a member is offline LXD makes no network, and setup says so.
 //
 //	a, b: members of one cluster of LXD, and of one network
 func TestLXDCluster(t *testing.T) {
@@ -15,7 +17,7 @@ func TestLXDCluster(t *testing.T) {
 	hosts := l.Hosts("a", "b")
 	a, b := hosts[0], hosts[1]
 	mesh(t, "mesh", hosts...)
-	l.LXDCluster(hosts...)
+	daemons := l.LXDCluster(hosts...)
 	for _, h := range hosts {
 		follow(t, h)
 	}
@@ -57,4 +59,26 @@ func TestLXDCluster(t *testing.T) {
 		t.Errorf("remove on the second member says %q", out)
 	}
 	a.Output("meshctl", "ipam", "check")
+
+	a.LXDCommand("config", "set", "cluster.offline_threshold=11") // seconds; the least
+	daemons[1].Signal(syscall.SIGKILL)
+	<-daemons[1].Done()
+	list := func() string { return a.LXDCommand("cluster", "list", "--format", "csv") }
+	a.Within(time.Minute, "member b is offline", func() bool { return strings.Contains(lineOf(list(), "b,"), ",OFFLINE,") }, list)
+	if r := a.Try("meshnet-lxd", "setup", "mesh"); r.Code != 1 || !strings.Contains(r.Stderr, "b is offline") || r.Stdout != "" {
+		t.Errorf("setup while a member is offline: exit %d, %q, %q", r.Code, r.Stdout, r.Stderr)
+	}
+	if out := a.LXDCommand("network", "list", "--format", "csv"); strings.Contains(out, "\nmesh,") || strings.HasPrefix(out, "mesh,") {
+		t.Errorf("lxc network list after setup was refused = %q", out)
+	}
+}
+
+// lineOf returns the line of text that begins with start.
+func lineOf(text, start string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, start) {
+			return line
+		}
+	}
+	return ""
 }
