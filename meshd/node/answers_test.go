@@ -346,3 +346,36 @@ func TestAddressesOfOtherPluginsAreNotAnswered(t *testing.T) {
 		}
 	})
 }
+
+// "A MAC with a lease has rates of its own", which tables that are published anew do not renew.
+func TestRatesOutliveTables(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, _ *member) {
+		web, err := a.node.Attach(t.Context(), request("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		limited := func() uint64 { return a.node.Counters()["answer_limited"] }
+		flood := func(mac [6]byte, n int) {
+			for range n {
+				a.tap.Inject(dhcpFrom(mac, dhcpv4.MessageTypeDiscover))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		flood(stray, 60)
+		if n := limited(); n != 10 {
+			t.Errorf("%d frames of a stranger are limited, want 10 of 60", n)
+		}
+		flood(web.MAC, 60)
+		if n := limited(); n != 20 {
+			t.Errorf("%d frames are limited with those of web, want 20 of 120", n)
+		}
+		if _, err := a.node.Attach(t.Context(), request("db")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if flood(web.MAC, 20); limited() < 20+10 {
+			t.Errorf("of 20 more of web %d are limited, want at least 10", limited()-20)
+		}
+	})
+}
