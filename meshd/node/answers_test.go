@@ -211,6 +211,38 @@ func TestRelease(t *testing.T) {
 	})
 }
 
+// A machine that declines an address gets another, and the declined one is kept from everybody for a while.
+func TestDecline(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, _ *member) {
+		declined := make(map[netip.Addr]bool)
+		for range 3 {
+			offer := a.asks(dhcp(dhcpv4.MessageTypeDiscover))
+			if offer == nil {
+				t.Fatal("no offer")
+			}
+			addr, _ := netip.AddrFromSlice(offer.YourIPAddr.To4())
+			if declined[addr] {
+				t.Fatalf("%v, which was declined, is offered again", addr)
+			}
+			declined[addr] = true
+			if reply := a.asks(dhcp(dhcpv4.MessageTypeDecline, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
+				dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())))); reply != nil {
+				t.Errorf("DECLINE is answered with %v", reply.Summary())
+			}
+		}
+		if other := a.asks(dhcpFrom(madeUp(1), dhcpv4.MessageTypeDiscover)); other == nil || declined[netip.AddrFrom4([4]byte(other.YourIPAddr.To4()))] {
+			t.Errorf("another machine is offered %v, want an address that was not declined", other)
+		}
+		if addr := a.mustAsk(); declined[addr] {
+			t.Errorf("%v, which was declined, is given after all", addr)
+		}
+		st, err := a.node.Status(t.Context())
+		if err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), "says that somebody else uses the address") {
+			t.Errorf("warnings = %q, %v, want one of the declined address", st.Warnings, err)
+		}
+	})
+}
+
 // "Unless the network is closed."
 func TestClosedNetwork(t *testing.T) {
 	answering(t, answer.Closed, func(t *testing.T, a, b *member) {
@@ -375,6 +407,39 @@ func TestAddressesOfOtherPluginsAreNotAnswered(t *testing.T) {
 		}
 		if taken := b.node.Neighbours(); len(taken) != 2 {
 			t.Errorf("the neighbour table is %+v, want web and db", taken)
+		}
+	})
+}
+
+// "A MAC with a lease has rates of its own", which tables that are published anew do not renew.
+func TestRatesOutliveTables(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, _ *member) {
+		web, err := a.node.Attach(t.Context(), request("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		limited := func() uint64 { return a.node.Counters()["answer_limited"] }
+		flood := func(mac [6]byte, n int) {
+			for range n {
+				a.tap.Inject(dhcpFrom(mac, dhcpv4.MessageTypeDiscover))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		flood(stray, 60)
+		if n := limited(); n != 10 {
+			t.Errorf("%d frames of a stranger are limited, want 10 of 60", n)
+		}
+		flood(web.MAC, 60)
+		if n := limited(); n != 20 {
+			t.Errorf("%d frames are limited with those of web, want 20 of 120", n)
+		}
+		if _, err := a.node.Attach(t.Context(), request("db")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if flood(web.MAC, 20); limited() < 20+10 {
+			t.Errorf("of 20 more of web %d are limited, want at least 10", limited()-20)
 		}
 	})
 }
