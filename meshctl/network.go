@@ -135,7 +135,7 @@ func memberFlags(cmd *cobra.Command, bridge, dhcp, egress *string, endpoints *[]
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringVar(dhcp, "dhcp", "", "`whom` to answer DHCP: open, every container; closed, attached ones; off, nobody\n"+
 		"(default open in a bridge that meshd makes, else off)")
-	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host; none (the default)")
+	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host, which serves them DNS, too; none (the default)")
 	cmd.Flags().StringArrayVar(endpoints, "endpoint", nil, "`host:port` at which others reach this host; repeatable, at most 8")
 }
 
