@@ -15,6 +15,9 @@ func Label(name string) (label string, exact bool) {
 	if len(name) == machine && strings.Trim(name, "0123456789abcdef") == "" {
 		return name[:short], false
 	}
+	if isLabel(name) {
+		return name, true
+	}
 	var b strings.Builder
 	gap := false
 	for _, c := range []byte(strings.ToLower(name)) {
@@ -33,6 +36,19 @@ func Label(name string) (label string, exact bool) {
 		return "", false
 	}
 	return label, label == strings.ToLower(name)
+}
+
+// isLabel reports whether a name is a label as it is, as most are.
+func isLabel(name string) bool {
+	if name == "" || len(name) > maxLabel || name[0] == '-' || name[len(name)-1] == '-' {
+		return false
+	}
+	for i := range len(name) {
+		if !inLabel(name[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func inLabel(c byte) bool {

@@ -57,7 +57,8 @@ const (
 func New(c Config, entries []Entry) *Zone {
 	z := &Zone{
 		domain: strings.ToLower(c.Domain) + ".", servers: c.Servers, serial: c.Serial,
-		names: make(map[string][]candidate), owners: make(map[netip.Addr]string), reverse: make(map[string]netip.Prefix),
+		names: make(map[string][]candidate, 2*len(entries)), owners: make(map[netip.Addr]string, 2*len(entries)),
+		reverse: make(map[string]netip.Prefix),
 	}
 	for _, p := range c.Prefixes {
 		z.addReverse(p)
