@@ -65,7 +65,7 @@ func (s *Store) takeIPv4(now time.Time, r Request, l *Lease) (wait *batch, err e
 	case s.changing != nil:
 		return s.changing, nil
 	}
-	if l.IPv4, l.Bits, err = s.pick(now, l.Attachment, want); err != nil {
+	if l.IPv4, l.Bits, err = s.pick(now, l.Attachment, r.IPv4); err != nil {
 		return nil, err
 	}
 	l.Lost = false

@@ -46,6 +46,10 @@ func network() api.Network {
 	return api.Network{
 		Name: "home", ID: "0102030405060708090a0b0c0d0e0f10", State: api.NetworkUp, NodeID: strings.Repeat("ab", 32),
 		NodeName: "web-1", Bridge: "mesh0", BridgeOwned: true, DHCP: "open", Egress: "nat", TAP: "mt01020304",
+		DNS: api.DNS{
+			Domain: "home.mesh", Servers: []netip.Addr{netip.MustParseAddr("fd12:3456:789a::1"), netip.MustParseAddr("10.77.0.1")},
+			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
+		},
 		Offloads: []api.Offload{{Name: "tap-checksum", On: true}, {Name: "tap-tso", On: true}, {Name: "tap-uso", Why: "the kernel is older than Linux 6.2"}},
 		MTU:      1500, IPv6: home.IPv6, Created: true,
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")},
@@ -56,13 +60,14 @@ func network() api.Network {
 
 // answers are counters of what containers asked.
 func answers() map[string]uint64 {
-	return map[string]uint64{"answer_arp_answered": 12, "answer_nd_answered": 0, "answer_rs_answered": 1, "answer_dhcp4_answered": 4}
+	return map[string]uint64{"answer_arp_answered": 12, "answer_nd_answered": 0, "answer_rs_answered": 1, "answer_dhcp4_answered": 4,
+		"dns_answered": 5, "dns_empty": 1, "dns_unknown": 2, "dns_forwarded": 3}
 }
 
 func (d *daemon) Status(context.Context) (api.Status, error) {
 	failed := api.Network{
 		Name: "lab", State: api.NetworkFailed, Error: "bridge lxcbr0 does not exist", Bridge: "lxcbr0", MTU: 1400,
-		IPv6: netip.MustParsePrefix("fd00::/48"),
+		IPv6: netip.MustParsePrefix("fd00::/48"), DNS: api.DNS{Domain: "lab.mesh", Off: "this host is no gateway that containers could ask (--egress nat)"},
 	}
 	up := network()
 	up.Counters = answers()
@@ -146,6 +151,20 @@ func (d *daemon) Leases(context.Context, string) ([]api.Lease, error) {
 	}, nil
 }
 
+func (d *daemon) DNS(context.Context, string) ([]api.Zone, error) {
+	web, db := netip.MustParseAddr("10.77.0.5"), netip.MustParseAddr("10.77.0.70")
+	lab := api.DNS{Domain: "lab.mesh", Off: "this host is no gateway that containers could ask (--egress nat)"}
+	return []api.Zone{{Network: "home", DNS: network().DNS, Records: []api.Record{
+		{Name: "db.db-1.home.mesh", Address: db, Container: "db", Node: "db-1"},
+		{Name: "db.home.mesh", Address: db, Container: "db", Node: "db-1"},
+		{Name: "web.home.mesh", Address: web, Container: "web", Node: "web-1", Local: true},
+		{Name: "web.home.mesh", Address: netip.MustParseAddr("10.77.0.71"), Container: "web", Node: "db-1"},
+		{Name: "web.home.mesh", Address: netip.MustParseAddr("fd12:3456:789a::5"), Container: "web", Node: "web-1", Local: true},
+		{Name: "web-1.home.mesh", Address: netip.MustParseAddr("10.77.0.2"), Node: "web-1", Local: true},
+		{Name: "www.home.mesh", Address: web, Container: "web", Node: "web-1", Alias: true, Local: true},
+	}}, {Network: "lab", DNS: lab}}, nil
+}
+
 func (d *daemon) Attachments(context.Context, string) ([]api.Attachment, error) {
 	return d.attachments, nil
 }
@@ -221,7 +240,7 @@ func TestHelp(t *testing.T) {
 func TestTables(t *testing.T) {
 	start(t, new(daemon))
 	var all strings.Builder
-	for _, line := range []string{"status", "network list", "network show home", "peers", "leases home",
+	for _, line := range []string{"status", "network list", "network show home", "peers", "leases home", "dns",
 		"ipam show"} {
 		var out, stderr bytes.Buffer
 		root := newRoot(&cli{stdin: nil, stdout: &out, stderr: &stderr, now: now})
@@ -238,7 +257,7 @@ func TestTables(t *testing.T) {
 func TestJSON(t *testing.T) {
 	start(t, new(daemon))
 	var all strings.Builder
-	for _, line := range []string{"status --json", "network list --json", "network show home --json", "peers --json", "leases --json",
+	for _, line := range []string{"status --json", "network list --json", "network show home --json", "peers --json", "leases --json", "dns --json",
 		"ipam show --json", "ipam check home --json"} {
 		code, stdout, stderr := meshctl("", line)
 		if code != exitDone || stderr != "" {

@@ -183,7 +183,7 @@ func wiringFlags(cmd *cobra.Command, bridge, dhcp, egress *string) {
 		"(default mesh0, mesh1, …, made by meshd)")
 	cmd.Flags().StringVar(dhcp, "dhcp", "", "`whom` to answer DHCP: open, every container; closed, attached ones; off, nobody\n"+
 		"(default open in a bridge that meshd makes, else off)")
-	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host; none (the default)")
+	cmd.Flags().StringVar(egress, "egress", "", "`how` containers reach what is outside: nat, through this host, which serves them DNS, too; none (the default)")
 }
 
 // checkMember says whether the flags of memberFlags are good.

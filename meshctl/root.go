@@ -52,7 +52,7 @@ func newRoot(c *cli) *cobra.Command {
 		"meshd's Unix `socket`")
 	root.PersistentFlags().Lookup("socket").DefValue = api.DefaultSocket // help does not depend on the environment
 	root.AddCommand(
-		networkCommand(c), statusCommand(c), peersCommand(c), leasesCommand(c), attachCommand(c), detachCommand(c), ipamCommand(c), nodeCommand(c),
+		networkCommand(c), statusCommand(c), peersCommand(c), leasesCommand(c), dnsCommand(c), attachCommand(c), detachCommand(c), ipamCommand(c), nodeCommand(c),
 		cniCommand(c), lxcCommand(c), doctorCommand(c),
 		genkeyCommand(c), importCommand(c), versionCommand(c), completionCommand(c),
 	)

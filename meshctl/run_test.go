@@ -28,7 +28,7 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{"", exitDone, ""}, {"help", exitDone, ""}, {"--help", exitDone, ""}, {"help network join", exitDone, ""},
-		{"status", exitDone, ""}, {"peers home", exitDone, ""}, {"leases", exitDone, ""}, {"network list", exitDone, ""},
+		{"status", exitDone, ""}, {"peers home", exitDone, ""}, {"leases", exitDone, ""}, {"dns", exitDone, ""}, {"dns home", exitDone, ""}, {"network list", exitDone, ""},
 		{"network token home", exitDone, ""}, {"network leave home", exitDone, ""}, {"network set home --bridge br0", exitDone, ""},
 		{"network set home --bridge= --dhcp= --egress nat", exitDone, ""}, {"version", exitDone, ""}, {"genkey", exitDone, ""},
 		{"--version", exitDone, ""},
@@ -178,7 +178,7 @@ func TestJoinAgain(t *testing.T) {
 // A name that is there, but empty, is not the same as none: "$NET" without a value must not mean all networks.
 func TestEmptyName(t *testing.T) {
 	start(t, new(daemon))
-	for _, line := range []string{"network create", "network show", "network token", "network leave", "peers", "leases", "detach --container c"} {
+	for _, line := range []string{"network create", "network show", "network token", "network leave", "peers", "leases", "dns", "detach --container c"} {
 		if code, _, stderr := meshctl("", line, ""); code != exitUsage || !strings.Contains(stderr, "the name of a network is empty") {
 			t.Errorf("meshctl %s \"\": exit %d, stderr %q; want %d", line, code, stderr, exitUsage)
 		}
@@ -270,7 +270,7 @@ func TestCompleteFlags(t *testing.T) {
 // The shell completes the names of networks.
 func TestComplete(t *testing.T) {
 	start(t, new(daemon))
-	for _, line := range []string{"network show", "network leave", "peers", "leases", "attach", "ipam show", "ipam check", "ipam recover", "ipam adopt",
+	for _, line := range []string{"network show", "network leave", "peers", "leases", "dns", "attach", "ipam show", "ipam check", "ipam recover", "ipam adopt",
 		"ipam reserve 10.77.0.9", "ipam release 10.77.0.9", "node remove db-1"} {
 		if _, stdout, _ := meshctl("", "__complete "+line, ""); !strings.HasPrefix(stdout, "home\n") {
 			t.Errorf("completion after %q = %q, want home", line, stdout)

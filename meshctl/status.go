@@ -137,6 +137,9 @@ func (c *cli) networkSummary(n api.Network) table {
 	if n.Egress != "" {
 		t.row("  egress", n.Egress)
 	}
+	if n.DNS.Domain != "" {
+		t.row("  DNS", dnsState(n.DNS)+named(n.Counters))
+	}
 	if n.State == api.NetworkUp {
 		t.row("  peers", peerCount(n))
 		t.row("  containers", fmt.Sprintf("%d here, %d in the network", n.Attachments, n.Leases))

@@ -12,7 +12,7 @@ var arrows = map[string]struct {
 	may []string
 	why string
 }{
-	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/answer", "meshd/gateway", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
+	"meshnet/meshd":                      {[]string{"meshd/hub", "meshd/answer", "meshd/gateway", "meshd/nameserver", "meshd/zone", "meshd/node", "meshd/config", "meshd/token", "meshd/api", "meshd/session", "meshd/tap", "meshd/udp", "meshd/reconcile", "ipam", "ipam/registry", "ipam/raftstore", "ipam/etcdstore"}, "main joins the edges to the nodes; frames and membership are the node's"},
 	"meshnet/meshd/hub":                  {[]string{"meshd/session", "meshd/wire"}, "the hub knows no network, only who takes a slot's datagrams"},
 	"meshnet/meshd/node":                 {[]string{"meshd/hub", "meshd/answer", "meshd/mesh", "meshd/control", "meshd/path", "meshd/session", "meshd/wire", "ipam", "ipam/registry"}, "a node runs on any underlay and TAP, and in memory: it must not know the edges, the API or files"},
 	"meshnet/meshd/config":               {[]string{"meshd/session", "meshd/token", "ipam"}, "files know no running part"},
@@ -21,6 +21,8 @@ var arrows = map[string]struct {
 	"meshnet/meshd/mesh":                 {[]string{"meshd/session", "meshd/offload", "meshd/wire"}, "the switch seals and opens; it knows neither membership nor edges"},
 	"meshnet/meshd/answer":               {[]string{}, "answers are pure: frame and tables in, frame out"},
 	"meshnet/meshd/gateway":              {[]string{}, "an edge knows interfaces and rules, not what they are for"},
+	"meshnet/meshd/zone":                 {[]string{}, "names are pure: a question and the table in, an answer out"},
+	"meshnet/meshd/nameserver":           {[]string{"meshd/zone"}, "a server knows sockets and a zone, not where the names come from"},
 	"meshnet/meshd/session":              {[]string{"meshd/wire"}, "sessions are pure: bytes and time in, bytes out"},
 	"meshnet/meshd/path":                 {[]string{"meshd/wire"}, "a path is pure: what passed and time in, what to probe out"},
 	"meshnet/meshd/control":              {[]string{"meshd/session", "meshd/wire", "meshd/control/neighbour", "meshd/control/stream"}, "control sends through a function, whatever carries it"},

@@ -91,6 +91,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 		BridgeOwned: s.BridgeOwned,
 		DHCP:        dhcpOf(s),
 		Egress:      cmp.Or(s.Egress, token.EgressNone),
+		DNS:         d.describeDNS(nw),
 		TAP:         tapName(s),
 		MTU:         s.MTU,
 		IPv6:        s.IPv6,
@@ -122,7 +123,7 @@ func (d *daemon) describe(ctx context.Context, nw *network) (api.Network, error)
 	described.Attachments = st.Attachments
 	described.Leases = st.Leases
 	described.RXBytes, described.TXBytes = st.RXBytes, st.TXBytes
-	described.Counters = withTAP(st.Counters, device)
+	described.Counters = d.withDNS(withTAP(st.Counters, device), nw)
 	described.Warnings = st.Warnings
 	return described, nil
 }

@@ -61,11 +61,18 @@ func hostAttachment(s settings) ipam.Attachment { return ipam.Attachment{IfName:
 func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 	var renewals renewals
 	defer renewals.stop()
+	names := names{daemon: d, nw: nw}
+	defer names.stop()
 	for {
-		if s, n, _ := d.snapshot(nw); n != nil {
+		if s, n, _ := d.snapshot(nw); n == nil {
+			names.stop() // its table is of the past
+		} else {
 			err := d.wireGateway(ctx, s, n)
 			if err == nil && s.Egress == token.EgressNAT && dhcpOf(s) != token.DHCPOff {
 				err = renewals.keep(gatewayOf(s, nil).Device, n)
+			}
+			if s.Egress == token.EgressNAT {
+				err = errors.Join(err, names.keep(ctx, s, n))
 			}
 			if err != nil && ctx.Err() == nil {
 				n.Warn("gateway", err.Error())

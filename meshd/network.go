@@ -15,6 +15,7 @@ import (
 	"meshnet/ipam"
 	"meshnet/meshd/api"
 	"meshnet/meshd/config"
+	"meshnet/meshd/nameserver"
 	"meshnet/meshd/node"
 	"meshnet/meshd/reconcile"
 	"meshnet/meshd/session"
@@ -33,6 +34,8 @@ type network struct {
 	node     *node.Node            // nil while it does not run
 	vanished *reconcile.Reconciler // frees what containers that have gone left behind; nil with node
 	device   *tap.Device           // nil until it was open first
+	names    *nameserver.Server    // nil while there is none
+	nameless error                 // why there is none
 	err      error                 // why it does not run
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when its goroutine has ended
@@ -115,6 +118,8 @@ func (d *daemon) nodeConfig(s settings, slot uint8, device *tap.Device, leases *
 		Pools:          poolPrefixes(s.Pools),
 		DHCP:           dhcpModes[dhcpOf(s)],
 		Router:         s.Egress == token.EgressNAT,
+		DNS:            dnsServers(s),
+		Domain:         domainOf(s),
 		Seeds:          s.Seeds,
 		Advertise:      s.Advertise,
 		Known:          d.loadKnown(s.Name),

@@ -97,6 +97,10 @@ func (f *fake) Leases(_ context.Context, name string) ([]Lease, error) {
 	return []Lease{{Network: "home", Container: "c", MAC: MAC{2}}}, f.note("Leases %q", name)
 }
 
+func (f *fake) DNS(_ context.Context, name string) ([]Zone, error) {
+	return []Zone{{Network: "home", DNS: DNS{Domain: "home.mesh"}}}, f.note("DNS %q", name)
+}
+
 func (f *fake) Attachments(_ context.Context, name string) ([]Attachment, error) {
 	return []Attachment{attachment}, f.note("Attachments %q", name)
 }
@@ -217,6 +221,10 @@ func TestCalls(t *testing.T) {
 		{"peers of all", func() (any, error) { return c.Peers(ctx, "") }, []Peer{}, `Peers ""`},
 		{"leases", func() (any, error) { return c.Leases(ctx, "home") },
 			[]Lease{Lease{Network: "home", Container: "c", MAC: MAC{2}}.filled()}, `Leases "home"`},
+		{"dns", func() (any, error) { return c.DNS(ctx, "home") },
+			[]Zone{Zone{Network: "home", DNS: DNS{Domain: "home.mesh"}}.filled()}, `DNS "home"`},
+		{"dns of all", func() (any, error) { return c.DNS(ctx, "") },
+			[]Zone{Zone{Network: "home", DNS: DNS{Domain: "home.mesh"}}.filled()}, `DNS ""`},
 		{"attachments of all", func() (any, error) { return c.Attachments(ctx, "") }, []Attachment{attachment}, `Attachments ""`},
 		{"attach", func() (any, error) { return c.Attach(ctx, key("home")) }, attachment, fmt.Sprintf("Attach %+v", key("home"))},
 		{"attach to the only one", func() (any, error) { return c.Attach(ctx, key("")) }, attachment, fmt.Sprintf("Attach %+v", key("home"))},

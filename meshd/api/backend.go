@@ -34,6 +34,8 @@ type Backend interface {
 	Peers(ctx context.Context, name string) ([]Peer, error)
 	Leases(ctx context.Context, name string) ([]Lease, error)
 	Attachments(ctx context.Context, name string) ([]Attachment, error)
+	// DNS lists the names of one network, or of all if name is "", whether they are answered here or not.
+	DNS(ctx context.Context, name string) ([]Zone, error)
 
 	// Attach returns the container's place on the overlay. It is on disk. Attaching again returns the same.
 	Attach(ctx context.Context, r AttachRequest) (Attachment, error)

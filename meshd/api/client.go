@@ -125,6 +125,12 @@ func (c *Client) Leases(ctx context.Context, name string) ([]Lease, error) {
 	return l.Leases, err
 }
 
+// DNS returns the names in a network, or in all networks if name is "".
+func (c *Client) DNS(ctx context.Context, name string) ([]Zone, error) {
+	l, err := get[ZoneList](ctx, c, http.MethodGet, networkPath(name)+"/dns", nil)
+	return l.Zones, err
+}
+
 // Attachments returns the container interfaces of this host in a network, or in all networks if name is "".
 func (c *Client) Attachments(ctx context.Context, name string) ([]Attachment, error) {
 	l, err := get[AttachmentList](ctx, c, http.MethodGet, networkPath(name)+"/attachments", nil)

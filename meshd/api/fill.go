@@ -28,8 +28,18 @@ func (s Status) filled() Status {
 
 func (n Network) filled() Network {
 	n.Endpoints, n.Offloads = list(n.Endpoints), list(n.Offloads)
-	n.Pools, n.Warnings = list(n.Pools), list(n.Warnings)
+	n.Pools, n.Warnings, n.DNS = list(n.Pools), list(n.Warnings), n.DNS.filled()
 	return n
+}
+
+func (d DNS) filled() DNS {
+	d.Servers, d.Resolvers = list(d.Servers), list(d.Resolvers)
+	return d
+}
+
+func (z Zone) filled() Zone {
+	z.DNS, z.Records = z.DNS.filled(), list(z.Records)
+	return z
 }
 
 func (p Peer) filled() Peer {

@@ -40,6 +40,8 @@ func newHandler(backend Backend, log *slog.Logger) *handler {
 		"/v1/networks/{name}/token":  {http.MethodGet: h.root(h.token)},
 		"/v1/networks/{name}/peers":  {http.MethodGet: h.peers},
 		"/v1/networks/{name}/leases": {http.MethodGet: h.leases},
+		"/v1/networks/{name}/dns":    {http.MethodGet: h.dns},
+		"/v1/dns":                    {http.MethodGet: h.dns},
 		"/v1/peers":                  {http.MethodGet: h.peers},
 		"/v1/leases":                 {http.MethodGet: h.leases},
 		"/v1/attachments":            {http.MethodGet: h.attachments},
@@ -207,6 +209,15 @@ func (h *handler) leases(r *http.Request) (any, error) {
 	}
 	l, err := h.backend.Leases(r.Context(), name)
 	return LeaseList{Leases: filledAll(l)}, err
+}
+
+func (h *handler) dns(r *http.Request) (any, error) {
+	name, err := networkOf(r)
+	if err != nil {
+		return nil, err
+	}
+	l, err := h.backend.DNS(r.Context(), name)
+	return ZoneList{Zones: filledAll(l)}, err
 }
 
 func (h *handler) attachments(r *http.Request) (any, error) {

@@ -245,11 +245,12 @@ func checkNobody(t *testing.T, c *Client) {
 	}
 	_, status := c.Status(ctx)
 	_, leases := c.Leases(ctx, "")
+	_, names := c.DNS(ctx, "")
 	_, attached := c.Attach(ctx, AttachRequest{Container: "c", IfName: "eth0"})
 	_, detached := c.Detach(ctx, DetachRequest{Container: "c", IfName: "eth0"})
 	_, use := c.IPAM(ctx, "")
 	_, checked := c.IPAMCheck(ctx, "home")
-	if err := errors.Join(status, use, checked, leases, attached, detached); err != nil {
+	if err := errors.Join(status, use, checked, leases, names, attached, detached); err != nil {
 		t.Errorf("what everybody on the socket may do: %v", err)
 	}
 }

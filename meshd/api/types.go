@@ -30,6 +30,7 @@ type Network struct {
 	BridgeOwned bool              `json:"bridge_owned"`       // meshd made the bridge and removes it
 	DHCP        string            `json:"dhcp"`               // whom this host answers it: "open", "closed" or "off"
 	Egress      string            `json:"egress"`             // how containers of this host reach what is outside: "nat" or "none"
+	DNS         DNS               `json:"dns"`                // how names are answered
 	TAP         string            `json:"tap"`                // the mesh's port of the bridge
 	Offloads    []Offload         `json:"offloads"`           // of the TAP
 	MTU         int               `json:"mtu"`                // bytes; of the overlay
@@ -45,6 +46,36 @@ type Network struct {
 	TXBytes     uint64            `json:"tx_bytes"`           // sent to peers, UDP payload
 	Counters    map[string]uint64 `json:"counters,omitempty"` // frames and messages, and what was dropped, by reason
 	Warnings    []string          `json:"warnings"`           // one sentence each
+}
+
+// DNS is how a host answers its containers what names in a network mean.
+type DNS struct {
+	Domain    string           `json:"domain"`        // the names end with it
+	Servers   []netip.Addr     `json:"servers"`       // that containers of this host ask; none: nobody is answered
+	Off       string           `json:"off,omitempty"` // why nobody is answered
+	Resolvers []netip.AddrPort `json:"resolvers"`     // that are asked about all other names
+}
+
+// Zone is the names of a network.
+type Zone struct {
+	Network string `json:"network"`
+	DNS
+	Records []Record `json:"records"` // by name and address
+}
+
+// Record is one address of a name.
+type Record struct {
+	Name      string     `json:"name"`
+	Address   netip.Addr `json:"address"`
+	Container string     `json:"container,omitempty"` // "": the host itself
+	Node      string     `json:"node"`                // name of the container's host
+	Alias     bool       `json:"alias,omitempty"`     // it is another name of the container, which this host alone answers
+	Local     bool       `json:"local"`               // the container is on this host
+}
+
+// ZoneList answers GET …/dns.
+type ZoneList struct {
+	Zones []Zone `json:"zones"` // by network
 }
 
 // Offload is something that the kernel or the CPU does for whole bursts of frames or datagrams.

@@ -28,6 +28,7 @@ func ensureTable(c Config) error {
 		rule = append(rule, from(p)...)
 		rule = append(rule, notOut(c.Bridge)...)
 		rule = append(rule, notOut(c.Device)...)
+		rule = append(rule, notOut("lo")...) // the host speaks to its own addresses, by which it has to be known
 		nft.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(rule, &expr.Counter{}, &expr.Masq{})})
 	}
 	raw := nft.AddChain(&nftables.Chain{

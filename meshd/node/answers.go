@@ -15,7 +15,8 @@ import (
 // answerer answers what containers ask (package answer). It implements mesh.Answerer; what is to be done beside answering it leaves to
 // Node.attend.
 type answerer struct {
-	segment  answer.Segment
+	segment  atomic.Pointer[answer.Segment]
+	dns      answer.Segment                // as segment is while containers are told of DNS servers
 	tables   atomic.Pointer[answer.Tables] // published with the neighbour table
 	limit    *answer.Limiter
 	counters answer.Counters
@@ -48,9 +49,9 @@ const askedQueue = 256
 
 func newAnswerer(cfg *Config) *answerer {
 	a := &answerer{
-		segment: answer.Segment{
+		dns: answer.Segment{
 			MAC: ipam.GatewayMAC(cfg.NetworkID), MTU: cfg.MTU, Prefix: cfg.Prefix, Pools: cfg.Pools, DHCP: cfg.DHCP,
-			Router: cfg.Router,
+			Router: cfg.Router, DNS: cfg.DNS, Domain: cfg.Domain,
 		},
 		limit:  answer.NewLimiter(time.Now()),
 		asked:  make(chan asked, askedQueue),
@@ -58,13 +59,23 @@ func newAnswerer(cfg *Config) *answerer {
 		former: make(map[netip.Addr]formerOwner),
 	}
 	a.tables.Store(&answer.Tables{})
+	a.segment.Store(&a.dns)
 	return a
+}
+
+// OfferDNS says whether containers are told of the DNS servers of Config, as they are from the start.
+func (n *Node) OfferDNS(on bool) {
+	segment := n.answers.dns
+	if !on {
+		segment.DNS, segment.Domain = nil, ""
+	}
+	n.answers.segment.Store(&segment)
 }
 
 // gateways returns the gateway's addresses, about which nothing crosses the mesh.
 func (a *answerer) gateways() []netip.Addr {
-	gateways := []netip.Addr{a.segment.Gateway6(), a.segment.LinkLocal()}
-	for _, p := range a.segment.Pools {
+	gateways := []netip.Addr{a.dns.Gateway6(), a.dns.LinkLocal()}
+	for _, p := range a.dns.Pools {
 		gateways = append(gateways, answer.Gateway4(p))
 	}
 	return gateways
@@ -80,7 +91,7 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 		a.counters.Add(answer.Limited)
 		return nil, true
 	}
-	r := a.segment.Answer(t, frame, partial, dst)
+	r := a.segment.Load().Answer(t, frame, partial, dst)
 	if r.Outcome == answer.Passed {
 		return nil, false
 	}
@@ -100,7 +111,7 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 
 // TakeDHCP answers what a DHCP client of this host that has the address from sent to the gateway's address, where the kernel took it.
 func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
-	frame, ok := n.answers.segment.Unicast(nil, n.answers.tables.Load(), from, payload)
+	frame, ok := n.answers.segment.Load().Unicast(nil, n.answers.tables.Load(), from, payload)
 	if !ok {
 		return
 	}
@@ -111,7 +122,7 @@ func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
 
 // again answers a frame for which a lease was made.
 func (a *answerer) again(q asked) []byte {
-	r := a.segment.Answer(a.tables.Load(), q.frame, q.partial, nil)
+	r := a.segment.Load().Answer(a.tables.Load(), q.frame, q.partial, nil)
 	if len(r.Reply) > 0 {
 		a.counters.Add(r.Outcome)
 	}

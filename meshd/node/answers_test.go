@@ -443,3 +443,26 @@ func TestRatesOutliveTables(t *testing.T) {
 		}
 	})
 }
+
+// Containers are told of the DNS server, but while there is none to be had.
+func TestOfferDNS(t *testing.T) {
+	alone(t, func(t *testing.T, m *member) {
+		m.mustAsk()
+		check := func(on bool) {
+			t.Helper()
+			offer := m.asks(dhcp(dhcpv4.MessageTypeDiscover, dhcpv4.WithRequestedOptions(dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName)))
+			if offer == nil {
+				t.Fatal("no offer")
+			}
+			told := len(offer.DNS()) == 1 && offer.DNS()[0].Equal(dnsServer.AsSlice()) && offer.DomainName() == "sim.mesh"
+			if none := offer.DNS() == nil && offer.DomainName() == ""; told != on || none == on {
+				t.Errorf("DNS offered: %v: it is told %v, %q", on, offer.DNS(), offer.DomainName())
+			}
+		}
+		check(true)
+		m.node.OfferDNS(false)
+		check(false)
+		m.node.OfferDNS(true)
+		check(true)
+	})
+}

@@ -47,7 +47,7 @@ func (n *Node) readNeighbours(now time.Time) {
 	n.fabric.Neighbours(t.macs)
 	moved := n.answers.publish(now, n, neighbours, n.cfg.Leases.Leases())
 	for _, addr := range moved {
-		n.fabric.Say(n.cfg.TAP, n.answers.segment.Announce(nil, addr, n.answers.tables.Load().Holders[addr]))
+		n.fabric.Say(n.cfg.TAP, n.answers.segment.Load().Announce(nil, addr, n.answers.tables.Load().Holders[addr]))
 	}
 	offer(n.answers.told, struct{}{})
 }

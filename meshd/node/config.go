@@ -29,6 +29,8 @@ type Config struct {
 	Pools     []netip.Prefix   // of IPv4 addresses
 	DHCP      answer.Mode      // whom DHCP is answered
 	Router    bool             // this host's kernel is the gateway
+	DNS       []netip.Addr     // servers that containers are told of, of both families
+	Domain    string           // which they search
 
 	// Seeds are endpoints ("host:port", the host a name or an address) of members to ask for the others.
 	Seeds []string

@@ -10,7 +10,7 @@ import (
 
 // reserved says whose a MAC is that is no container's or machine's, whoever asks in its name; "" if nobody's.
 func (n *Node) reserved(mac answer.MAC) string {
-	if n.answers.segment.Speaks(mac) {
+	if n.answers.segment.Load().Speaks(mac) {
 		return "the gateway's"
 	}
 	if n.cfg.BridgeMAC == nil {

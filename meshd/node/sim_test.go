@@ -32,6 +32,9 @@ var (
 	verboseFlag = flag.Bool("simlog", false, "print what the simulated nodes log")
 )
 
+// dnsServer is what containers of the simulated hosts are told to ask.
+var dnsServer = netip.MustParseAddr("10.77.0.1")
+
 // cluster is a network of simulated hosts.
 type cluster struct {
 	t       *testing.T
@@ -136,6 +139,7 @@ func (m *member) start() {
 	m.node, err = node.New(node.Config{
 		Name: "sim", NodeName: m.name, NetworkID: id, PSK: m.c.psk, Identity: m.identity, Instance: m.instance, AES: true,
 		Relay: !m.noRelay, Advertise: m.claims, MTU: 1500, Prefix: ipam.Subnet(ipam.ULA(id)), Pools: m.c.prefixes(), DHCP: m.c.dhcp,
+		DNS: []netip.Addr{dnsServer}, Domain: "sim.mesh",
 		Seeds: m.seeds, Known: m.known,
 		SaveKnown:      func(k []node.KnownPeer) { m.known = k },
 		Slot:           slot,

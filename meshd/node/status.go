@@ -66,6 +66,9 @@ type Neighbour struct {
 	State    PeerState // of its node; PeerUp for this one
 }
 
+// IsHost reports whether nb is a member's own attachment, which is no container.
+func (nb Neighbour) IsHost() bool { return isHost(nb.Neighbour) }
+
 // Status returns how the node is. The error is ErrEnded or that of ctx.
 func (n *Node) Status(ctx context.Context) (Status, error) {
 	st := Status{

@@ -117,7 +117,7 @@ func (n *Node) attend(ctx context.Context) {
 // advertise tells all containers where they are, for those whose question got lost.
 func (a *attendant) advertise() {
 	if a.n.cfg.DHCP != answer.Off {
-		a.n.fabric.Say(a.n.cfg.TAP, a.n.answers.segment.Advertise(nil))
+		a.n.fabric.Say(a.n.cfg.TAP, a.n.answers.segment.Load().Advertise(nil))
 	}
 }
 

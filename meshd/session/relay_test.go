@@ -224,7 +224,9 @@ func TestGossipIsNoAnswer(t *testing.T) {
 	l.run(5 * time.Second)
 	l.wantTalk(a, b)
 	bad := l.hostOf(a.via(b))
-	l.drop = func(d delivery) bool { return d.to == b.addr && (d.from == a.addr || d.from == bad.addr && d.through.Relayed()) }
+	l.drop = func(d delivery) bool {
+		return d.to == b.addr && (d.from == a.addr || d.from == bad.addr && d.through.Relayed())
+	}
 	began, got := l.now, len(b.got)
 	for len(b.got) == got {
 		a.sendFrame(b.id(), []byte("anyone?"))

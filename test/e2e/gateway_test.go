@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +98,26 @@ func TestGateway(t *testing.T) {
 		}
 		for _, addr := range append(local.Addrs(), remote.Addrs()...) {
 			pings(t, h, nil, addr.String())
+		}
+	}
+}
+
+// "What a host sends to its own addresses leaves by lo, and is not translated": its services know it by them.
+func TestHostSpeaksToItself(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a")[0]
+	withGateway(t, a)
+	for _, own := range ownAddrs(a) {
+		service, client := a.ListenUDP(netip.AddrPortFrom(own, 0)), a.ListenUDP(netip.MustParseAddrPort("[::]:0"))
+		if _, err := client.WriteToUDPAddrPort([]byte("hello"), service.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+			t.Fatal(err)
+		}
+		if err := service.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_, from, err := service.ReadFromUDPAddrPort(make([]byte, 10))
+		if err != nil || from.Addr().Unmap() != own {
+			t.Errorf("a service at %v hears the host as %v (%v)", own, from.Addr(), err)
 		}
 	}
 }
