@@ -126,14 +126,29 @@ func (d *daemon) wireGateway(ctx context.Context, s settings, n *node.Node) erro
 		return dropGateway(s, n)
 	}
 	own, err := hostAddresses(ctx, s, n)
-	if err := errors.Join(err, gateway.Ensure(gatewayOf(s, own))); err != nil {
+	c := d.besideOthers(gatewayOf(s, own), s)
+	if err := errors.Join(err, gateway.Ensure(c)); err != nil {
 		return err
 	}
-	obstacles, err := gateway.Obstacles(gatewayOf(s, own))
+	obstacles, err := gateway.Obstacles(c)
 	for _, text := range obstacles {
 		n.Warn("gateway "+text, text)
 	}
 	return err
+}
+
+// besideOthers returns c, which is the gateway of the network of s, with the other networks of this host.
+func (d *daemon) besideOthers(c gateway.Config, s settings) gateway.Config {
+	for _, nw := range d.sorted() {
+		switch other, _, _ := d.snapshot(nw); {
+		case other.Bridge == s.Bridge: // itself, or one segment with it
+		case other.BridgeOwned:
+			c.OtherBridges = append(c.OtherBridges, other.Bridge)
+		default:
+			c.OtherLinks = append(c.OtherLinks, gatewayOf(other, nil).Links...)
+		}
+	}
+	return c
 }
 
 // hostAddresses returns this host's own addresses in the network, of which the IPv4 address may be missing for a while: then err says why.

@@ -26,6 +26,11 @@ type Config struct {
 	Addrs  []netip.Addr   // the gateway's
 	Own    []netip.Addr   // of the host itself, one of each family at most
 	Links  []netip.Prefix // of the containers: IPv4 pools and the IPv6 /64
+
+	// Other networks of this host, which containers do not reach by the gateway: by the bridge that is theirs alone, and by their addresses
+	// where they are in a bridge that leads elsewhere, too.
+	OtherBridges []string
+	OtherLinks   []netip.Prefix
 }
 
 // Ensure makes what is missing of the gateway.
@@ -37,11 +42,11 @@ func Ensure(c Config) error {
 		what string
 		do   func(Config) error
 	}{
+		{"filtering", ensureTable}, // first, or what it keeps back would get through
 		{"making " + c.Device, ensureDevice},
 		{"giving " + c.Device + " its addresses", ensureAddrs},
 		{"giving " + c.Bridge + " the host's address", ensureOwn},
 		{"forwarding", ensureForwarding},
-		{"translating addresses", ensureTable},
 	} {
 		if err := step.do(c); err != nil {
 			return fmt.Errorf("gateway: %s: %w", step.what, err)
@@ -54,7 +59,8 @@ func Ensure(c Config) error {
 func (c Config) withoutIPv6() Config {
 	c.Addrs = slices.DeleteFunc(slices.Clone(c.Addrs), netip.Addr.Is6)
 	c.Own = slices.DeleteFunc(slices.Clone(c.Own), netip.Addr.Is6)
-	c.Links = slices.DeleteFunc(slices.Clone(c.Links), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	isIPv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	c.Links, c.OtherLinks = slices.DeleteFunc(slices.Clone(c.Links), isIPv6), slices.DeleteFunc(slices.Clone(c.OtherLinks), isIPv6)
 	return c
 }
 
