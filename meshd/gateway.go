@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"meshnet/ipam"
@@ -126,6 +128,9 @@ func (d *daemon) wireGateway(ctx context.Context, s settings, n *node.Node) erro
 		return dropGateway(s, n)
 	}
 	own, err := hostAddresses(ctx, s, n)
+	if len(own) == 0 {
+		return fmt.Errorf("gateway: the host's own address: %w", err) // a gateway that is there stays as it is
+	}
 	c := d.besideOthers(gatewayOf(s, own), s)
 	if err := errors.Join(err, gateway.Ensure(c)); err != nil {
 		return err
@@ -152,7 +157,11 @@ func (d *daemon) besideOthers(c gateway.Config, s settings) gateway.Config {
 }
 
 // hostAddresses returns this host's own addresses in the network, of which the IPv4 address may be missing for a while: then err says why.
+// There are none if err is another.
 func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.Addr, err error) {
+	if err := reclaimMAC(s, n); err != nil {
+		return nil, err
+	}
 	r := ipam.Request{Attachment: hostAttachment(s), Holder: ipam.Holder{Source: node.SourceHost}, MAC: bridgeMAC(s)}
 	r.IPv4.None = len(s.Pools) == 0
 	l, err := n.Attach(ctx, r)
@@ -163,6 +172,9 @@ func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.A
 			return nil, errors.Join(err, v6)
 		}
 	}
+	if err != nil && !errors.Is(err, ipam.ErrNoAddress) {
+		return nil, err
+	}
 	if l.IPv6.IsValid() {
 		own = append(own, l.IPv6)
 	}
@@ -172,25 +184,39 @@ func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.A
 	return own, err
 }
 
-// dropGateway takes back the gateway that there was before the configuration file said otherwise.
-func dropGateway(s settings, n *node.Node) error {
+// reclaimMAC ends the lease of whoever asked for addresses with the MAC of this host's bridge before the bridge itself did.
+func reclaimMAC(s settings, n *node.Node) error {
 	for _, l := range n.Leases() {
-		if l.Attachment != hostAttachment(s) {
-			continue
+		if l.MAC == bridgeMAC(s) && l.Holder.Source == node.SourceDHCP {
+			if _, err := n.Detach(l.Attachment); err != nil {
+				return err
+			}
+			n.Warn("gateway MAC", "a container or machine asked for addresses with the MAC of this host's bridge "+s.Bridge+"; they were taken back")
 		}
-		if err := gateway.Remove(gatewayOf(s, nil)); err != nil {
-			return err
-		}
-		_, err := n.Detach(l.Attachment)
-		return err
 	}
 	return nil
 }
 
-// removeGateway removes a network's gateway, if it had one.
+// dropGateway takes back the gateway that there was before the configuration file said otherwise, as far as it was made. What there is says
+// the kernel: the host may have got no lease.
+func dropGateway(s settings, n *node.Node) error {
+	leased := slices.ContainsFunc(n.Leases(), func(l ipam.Lease) bool { return l.Attachment == hostAttachment(s) })
+	there, err := gateway.Exists(gatewayOf(s, nil))
+	if err != nil || !leased && !there {
+		return err
+	}
+	if err := gateway.Remove(gatewayOf(s, nil)); err != nil || !leased {
+		return err
+	}
+	_, err = n.Detach(hostAttachment(s))
+	return err
+}
+
+// removeGateway removes a network's gateway, if it has one.
 func removeGateway(s settings) error {
-	if s.Egress != token.EgressNAT {
-		return nil
+	there, err := gateway.Exists(gatewayOf(s, nil))
+	if err != nil || !there {
+		return err
 	}
 	return gateway.Remove(gatewayOf(s, nil))
 }

@@ -64,21 +64,38 @@ func (c Config) withoutIPv6() Config {
 	return c
 }
 
-// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error.
-func Remove(c Config) error {
-	err := errors.Join(removeTable(c.Table), removeOwn(c))
-	link, look := netlink.LinkByName(c.Device)
-	switch {
-	case errors.As(look, new(netlink.LinkNotFoundError)):
-	case look != nil:
-		err = errors.Join(err, look)
-	default:
-		err = errors.Join(err, netlink.LinkDel(link))
+// Exists reports whether there is anything of a gateway by which Remove finds the rest.
+func Exists(c Config) (bool, error) {
+	switch _, err := netlink.LinkByName(c.Device); {
+	case err == nil:
+		return true, nil
+	case !errors.As(err, new(netlink.LinkNotFoundError)):
+		return false, fmt.Errorf("gateway: looking for %s: %w", c.Device, err)
 	}
-	if err != nil {
+	return tableExists(c.Table)
+}
+
+// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error. What Exists looks
+// for goes last, so that whatever fails is tried again.
+func Remove(c Config) error {
+	if err := removeAll(c); err != nil {
 		return fmt.Errorf("removing the gateway %s: %w", c.Device, err)
 	}
 	return nil
+}
+
+func removeAll(c Config) error {
+	if err := removeOwn(c); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(c.Device)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
+		return err
+	}
+	return removeTable(c.Table) // until then it keeps back what it always did
 }
 
 // ensureDevice makes the veth, puts one end into the bridge and sets both up.

@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
 	"meshnet/test/e2e/lab"
@@ -175,16 +178,63 @@ func TestGatewayByConfigurationFile(t *testing.T) {
 	pings(t, a, web.Enter(), "192.0.2.2")
 	d.Stop()
 	file("none")
-	a.StartMeshd("--config", "/run/meshd.toml")
-	a.Until("no gateway", func() bool {
-		return !strings.Contains(a.Output("ip", "-o", "link"), "mg") && ownAddrs(a) == nil && a.Output("nft", "list", "tables") == ""
-	}, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
+	d = a.StartMeshd("--config", "/run/meshd.toml")
+	a.Until("no gateway", func() bool { return !hasGateway(a) }, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
 	if _, err := web.Ping(netip.MustParseAddr("192.0.2.2"), 56); err == nil {
 		t.Error("the container still gets out")
 	}
 	if got := leases(a); len(got) != 1 || fmt.Sprint(web.Addrs()) != fmt.Sprint(want) {
 		t.Errorf("leases %v, addresses %v, want those of web, %v", got, web.Addrs(), want)
 	}
+
+	// Somebody has the MAC of the host's bridge before it is the gateway's host.
+	mac, err := net.ParseMAC(a.Output("cat", "/sys/class/net/mesh0/address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := a.Plug("thief", "mesh0").Packets()
+	a.Until("a lease for the bridge's MAC", func() bool {
+		if err := thief.Send(discover(mac)); err != nil {
+			t.Fatal(err)
+		}
+		return len(leases(a)) == 2
+	}, func() string { return a.Output("meshctl", "leases") })
+	d.Stop()
+	file("nat")
+	d = a.StartMeshd("--config", "/run/meshd.toml")
+	pings(t, a, web.Enter(), "192.0.2.2")
+	a.Until("the host has its own addresses all the same", func() bool { return len(ownAddrs(a)) == 2 }, func() string { return a.Output("meshctl", "status") })
+
+	// What there is in the kernel goes, even if the host's lease is lost.
+	d.Stop()
+	a.Output("rm", "-r", "/var/lib/meshnet/networks/mesh/leases")
+	file("none")
+	a.StartMeshd("--config", "/run/meshd.toml")
+	a.Until("no gateway", func() bool { return !hasGateway(a) }, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
+}
+
+// hasGateway reports whether there is anything of a gateway on a host.
+func hasGateway(h *lab.Host) bool {
+	links, addrs, routes := h.Output("ip", "-o", "link"), h.Output("ip", "-o", "addr", "show", "dev", "mesh0"), h.Output("ip", "route")
+	return strings.Contains(links, "mg") || addrs != "" || strings.Contains(routes, "mesh0") || ownAddrs(h) != nil || h.Output("nft", "list", "tables") != ""
+}
+
+// discover returns a DHCPDISCOVER.
+func discover(mac net.HardwareAddr) []byte {
+	m, err := dhcpv4.New(dhcpv4.WithHwAddr(mac), dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))
+	if err != nil {
+		panic(err)
+	}
+	return dhcpFrame(broadcast, mac, netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), m)
+}
+
+// dhcpFrame returns the frame in which a DHCP client sends m.
+func dhcpFrame(dst, src []byte, from, to netip.Addr, m *dhcpv4.DHCPv4) []byte {
+	u := udp(from, to, m.ToBytes())
+	binary.BigEndian.PutUint16(u, 68)
+	binary.BigEndian.PutUint16(u[2:], 67)
+	u[6], u[7] = 0, 0 // no checksum (RFC 768)
+	return ethernet(dst, src, unix.ETH_P_IP, ipv4(from, to, unix.IPPROTO_UDP, 0, u))
 }
 
 // What a host's own rules keep from being forwarded is said, with the way out; egress nat in a bridge of others is refused.
