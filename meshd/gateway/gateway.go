@@ -44,6 +44,7 @@ func Ensure(c Config) error {
 	}{
 		{"filtering", ensureTable}, // first, or what it keeps back would get through
 		{"making " + c.Device, ensureDevice},
+		{"keeping " + c.Port + " the gateway's place", ensurePlace},
 		{"giving " + c.Device + " its addresses", ensureAddrs},
 		{"giving " + c.Bridge + " the host's address", ensureOwn},
 		{"forwarding", ensureForwarding},
@@ -140,6 +141,18 @@ func ensureDevice(c Config) error {
 		}
 	}
 	return nil
+}
+
+// ensurePlace tells the bridge that the gateway's MAC is behind its port, whoever else sends with it. The kernel calls that sticky.
+func ensurePlace(c Config) error {
+	port, err := netlink.LinkByName(c.Port)
+	if err != nil {
+		return err
+	}
+	return netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: port.Attrs().Index, Family: unix.AF_BRIDGE, HardwareAddr: c.MAC[:],
+		Flags: netlink.NTF_MASTER | netlink.NTF_STICKY, State: netlink.NUD_NOARP, // static: it does not age
+	})
 }
 
 // configure sets what an interface of the host in a network needs: it answers for its own addresses only, since the bridge and the

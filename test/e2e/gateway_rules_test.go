@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -149,5 +153,39 @@ func TestGatewayRulesAreKept(t *testing.T) {
 	a.Until("meshd has looked once more", func() bool { return strings.Contains(a.Output("ip", "route"), "dev mesh0") }, nil)
 	if now := a.Output("nft", "--handle", "list", "tables"); now != handle {
 		t.Errorf("rules that nobody changed were replaced: %s is %s now", handle, now)
+	}
+}
+
+// A container that sends with the gateway's MAC does not get what its neighbours send to the gateway, and is told of.
+func TestGatewayKeepsItsPlace(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a", "c")[0]
+	withGateway(t, a)
+	web := attachedTo(a, "mesh", "web")
+	pings(t, a, web.Enter(), "192.0.2.2")
+	gateway, err := net.ParseMAC(strings.TrimSpace(a.Output("sh", "-c", "cat /sys/class/net/mg*/address")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := a.Plug("thief", "mesh0").Packets()
+	arp := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, gateway...)
+	arp = append(append(arp, 10, 77, 0, 1, 0, 0, 0, 0, 0, 0), 10, 77, 0, 1)
+	pinging := web.Start("busybox", "ping", "-i", "0.1", "-c", "20", "-W", "1", "192.0.2.2")
+	for range 20 {
+		if err := errors.Join(thief.Send(ethernet(broadcast, gateway, 0x88b5, random(50))), thief.Send(ethernet(broadcast, gateway, unix.ETH_P_ARP, arp))); err != nil {
+			t.Fatal(err)
+		}
+		f, err := thief.Next(50 * time.Millisecond)
+		for ; f != nil && err == nil; f, err = thief.Next(50 * time.Millisecond) {
+			if bytes.Equal(f[:6], gateway) {
+				t.Fatalf("the thief gets what is for the gateway: %x", f)
+			}
+		}
+	}
+	a.Until("it is told of", func() bool {
+		return strings.Contains(a.Output("meshctl", "status"), "sends with the gateway's MAC "+gateway.String())
+	}, func() string { return a.Output("meshctl", "status") })
+	if <-pinging.Done(); !strings.Contains(pinging.Out.String(), " 0% packet loss") {
+		t.Errorf("web does not reach the outside any more:\n%s", pinging.Out.String())
 	}
 }
