@@ -71,7 +71,7 @@ func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 		if s, n, _ := d.snapshot(nw); n != nil {
 			err := d.wireGateway(ctx, s, n)
 			if err == nil && s.Egress == token.EgressNAT && dhcpOf(s) != token.DHCPOff {
-				err = renewals.keep(gatewayOf(s, nil).Device, n)
+				err = renewals.keep(gatewayOf(s, nil), n)
 			}
 			if err != nil && ctx.Err() == nil {
 				n.Warn("gateway", err.Error())
@@ -85,20 +85,20 @@ func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 	}
 }
 
-// renewals hears the DHCP clients that write to the gateway's address. It is used by one goroutine.
+// renewals hears the DHCP clients that write to the gateway alone. It is used by one goroutine.
 type renewals struct {
 	dhcp *gateway.DHCP // nil: nobody listens
 	node *node.Node    // it is for
 	done chan struct{} // closed when the goroutine of dhcp has ended
 }
 
-// keep listens on device for n, if that is not done already.
-func (r *renewals) keep(device string, n *node.Node) error {
-	if r.dhcp != nil && r.node == n && !r.dhcp.Stale(device) {
+// keep listens at the gateway for n, if that is not done already.
+func (r *renewals) keep(c gateway.Config, n *node.Node) error {
+	if r.dhcp != nil && r.node == n && !r.dhcp.Stale(c.Device) {
 		return nil
 	}
 	r.stop()
-	dhcp, err := gateway.ListenDHCP(device)
+	dhcp, err := gateway.ListenDHCP(c.Device, c.MAC)
 	if err != nil {
 		return err
 	}

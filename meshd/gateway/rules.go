@@ -55,9 +55,9 @@ func prerouting(c Config) []rule {
 	return []rule{{"tracked when it is routed", join(in(c.Bridge), to(c.MAC), expressions{&expr.Notrack{}})}}
 }
 
-// What containers send to the host itself has their addresses too, but for neighbour discovery.
+// What containers send to the host itself has their addresses too, but for neighbour discovery. DHCP reads what is for DHCP.
 func input(c Config) []rule {
-	var rules []rule
+	rules := []rule{{"meshd answers", join(in(c.Device), udp(portDHCP), verdict(expr.VerdictDrop))}}
 	for _, p := range []netip.Prefix{netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::/128")} {
 		rules = append(rules, rule{"neighbour discovery", join(in(c.Device), from(p), verdict(expr.VerdictAccept))})
 	}
@@ -173,6 +173,16 @@ func address(p netip.Prefix, at4, at6 uint32) expressions {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(n)},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(n), Mask: ipNet(p).Mask, Xor: make([]byte, n)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: p.Masked().Addr().AsSlice()},
+	}
+}
+
+// udp matches datagrams to a port.
+func udp(port uint16) expressions {
+	return expressions{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}, // RFC 768
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,45 @@ func TestRenewalAtTheGateway(t *testing.T) {
 	if n := status(a).Networks[0].Counters["answer_dhcp4_noted"]; n != 1 {
 		t.Errorf("releases = %d, want 1", n)
 	}
+}
+
+// A lease is released by the MAC that has it, whatever a packet to the gateway says.
+func TestReleaseOfAnothersLease(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a")[0]
+	withGateway(t, a)
+	machine := a.Plug("m", "mesh0")
+	m, thief := machine.Packets(), a.Plug("thief", "mesh0").Packets()
+	if err := m.Send(discover(m.MAC)); err != nil {
+		t.Fatal(err)
+	}
+	var held []netip.Addr
+	a.Until("a lease", func() bool { held = leasedTo(a, machine); return len(held) == 2 }, nil)
+	gateway, err := net.ParseMAC(strings.TrimSpace(a.Output("sh", "-c", "cat /sys/class/net/mg*/address")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := netip.MustParseAddr("10.77.0.1")
+	release, err := dhcpv4.New(dhcpv4.WithHwAddr(m.MAC), dhcpv4.WithMessageType(dhcpv4.MessageTypeRelease), dhcpv4.WithClientIP(held[0].AsSlice()),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Until("meshd hears the gateway", func() bool { // the thief tries until it is heard
+		if err := thief.Send(dhcpFrame(gateway, thief.MAC, held[0], server, release)); err != nil {
+			t.Fatal(err)
+		}
+		return status(a).Networks[0].Counters["answer_dhcp4_invalid"] > 0
+	}, nil)
+	if got := leasedTo(a, machine); !slices.Equal(got, held) {
+		t.Errorf("after another's release the machine has %v, want %v", got, held)
+	}
+	if err := m.Send(dhcpFrame(gateway, m.MAC, held[0], server, release)); err != nil {
+		t.Fatal(err)
+	}
+	a.Until("it is released", func() bool {
+		return leasedTo(a, machine) == nil && status(a).Networks[0].Counters["answer_dhcp4_noted"] == 1
+	}, func() string { return fmt.Sprint(status(a).Networks[0].Counters) })
 }
 
 // The gateway is there again after whoever flushed it, survives meshd, and goes with the network, with all that was made for it.
