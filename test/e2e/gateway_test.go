@@ -302,6 +302,29 @@ func TestGatewayObstacles(t *testing.T) {
 	a.Output("nft", "add rule ip filter DOCKER-USER oifname mesh0 accept")
 	pings(t, a, web.Enter(), "192.0.2.2")
 
+	a.Output("nft", "delete table ip filter")
+
+	// firewalld has no policy: its last rule rejects.
+	for _, line := range []string{
+		"add table inet firewalld", "add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }",
+		"add chain inet firewalld filter_FWD_trusted", "add rule inet firewalld filter_FWD_trusted accept",
+		"add rule inet firewalld filter_FORWARD ct state established,related accept",
+		"add rule inet firewalld filter_FORWARD reject with icmpx type admin-prohibited",
+	} {
+		a.Output("nft", line)
+	}
+	a.Until("firewalld's rule is said", func() bool {
+		said = a.Output("meshctl", "status")
+		return strings.Contains(said, "chain filter_FORWARD of table firewalld") && strings.Contains(said, "firewall-cmd --permanent --zone=trusted --add-interface=mg")
+	}, func() string { return said })
+	if _, err := web.Ping(netip.MustParseAddr("192.0.2.2"), 56); err == nil {
+		t.Error("firewalld does not keep anything back")
+	}
+	for _, name := range []string{"mesh0", device} { // as firewalld makes it of the commands
+		a.Output("nft", "insert rule inet firewalld filter_FORWARD iifname "+name+" goto filter_FWD_trusted")
+	}
+	pings(t, a, web.Enter(), "192.0.2.2")
+
 	a.Output("ip", "link", "add", "br0", "type", "bridge")
 	r := a.Try("meshctl", "network", "create", "--bridge", "br0", "--egress", "nat", "other")
 	if r.Code == 0 || !strings.Contains(r.Stderr, "br0 is there already") {
