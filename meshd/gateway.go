@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"meshnet/ipam"
@@ -69,7 +71,7 @@ func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 		} else {
 			err := d.wireGateway(ctx, s, n)
 			if err == nil && s.Egress == token.EgressNAT && dhcpOf(s) != token.DHCPOff {
-				err = renewals.keep(gatewayOf(s, nil).Device, n)
+				err = renewals.keep(gatewayOf(s, nil), n)
 			}
 			if s.Egress == token.EgressNAT {
 				err = errors.Join(err, names.keep(ctx, s, n))
@@ -86,20 +88,20 @@ func (d *daemon) keepGateway(ctx context.Context, nw *network) {
 	}
 }
 
-// renewals hears the DHCP clients that write to the gateway's address. It is used by one goroutine.
+// renewals hears the DHCP clients that write to the gateway alone. It is used by one goroutine.
 type renewals struct {
 	dhcp *gateway.DHCP // nil: nobody listens
 	node *node.Node    // it is for
 	done chan struct{} // closed when the goroutine of dhcp has ended
 }
 
-// keep listens on device for n, if that is not done already.
-func (r *renewals) keep(device string, n *node.Node) error {
-	if r.dhcp != nil && r.node == n && !r.dhcp.Stale(device) {
+// keep listens at the gateway for n, if that is not done already.
+func (r *renewals) keep(c gateway.Config, n *node.Node) error {
+	if r.dhcp != nil && r.node == n && !r.dhcp.Stale(c.Device) {
 		return nil
 	}
 	r.stop()
-	dhcp, err := gateway.ListenDHCP(device)
+	dhcp, err := gateway.ListenDHCP(c.Device, c.MAC)
 	if err != nil {
 		return err
 	}
@@ -129,17 +131,36 @@ func (d *daemon) wireGateway(ctx context.Context, s settings, n *node.Node) erro
 		return dropGateway(s, n)
 	}
 	own, err := hostAddresses(ctx, s, n)
-	if err := errors.Join(err, gateway.Ensure(gatewayOf(s, own))); err != nil {
+	if len(own) == 0 {
+		return fmt.Errorf("gateway: the host's own address: %w", err) // a gateway that is there stays as it is
+	}
+	c := d.besideOthers(gatewayOf(s, own), s)
+	if err := errors.Join(err, gateway.Ensure(c)); err != nil {
 		return err
 	}
-	obstacles, err := gateway.Obstacles(gatewayOf(s, own))
+	obstacles, err := gateway.Obstacles(c)
 	for _, text := range obstacles {
 		n.Warn("gateway "+text, text)
 	}
 	return err
 }
 
+// besideOthers returns c, which is the gateway of the network of s, with the other networks of this host.
+func (d *daemon) besideOthers(c gateway.Config, s settings) gateway.Config {
+	for _, nw := range d.sorted() {
+		switch other, _, _ := d.snapshot(nw); {
+		case other.Bridge == s.Bridge: // itself, or one segment with it
+		case other.BridgeOwned:
+			c.OtherBridges = append(c.OtherBridges, other.Bridge)
+		default:
+			c.OtherLinks = append(c.OtherLinks, gatewayOf(other, nil).Links...)
+		}
+	}
+	return c
+}
+
 // hostAddresses returns this host's own addresses in the network, of which the IPv4 address may be missing for a while: then err says why.
+// There are none if err is another.
 func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.Addr, err error) {
 	r := ipam.Request{Attachment: hostAttachment(s), Holder: ipam.Holder{Source: node.SourceHost}, MAC: bridgeMAC(s)}
 	r.IPv4.None = len(s.Pools) == 0
@@ -156,6 +177,9 @@ func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.A
 			return nil, errors.Join(err, v6)
 		}
 	}
+	if err != nil && !errors.Is(err, ipam.ErrNoAddress) {
+		return nil, err
+	}
 	if l.IPv6.IsValid() {
 		own = append(own, l.IPv6)
 	}
@@ -165,25 +189,30 @@ func hostAddresses(ctx context.Context, s settings, n *node.Node) (own []netip.A
 	return own, err
 }
 
-// dropGateway takes back the gateway that there was before the configuration file said otherwise.
+// dropGateway takes back the gateway that there was before the configuration file said otherwise, as far as it was made. What there is says
+// the kernel: the host may have got no lease.
 func dropGateway(s settings, n *node.Node) error {
-	for _, l := range n.Leases() {
-		if l.Container != "" {
-			continue
-		}
-		if err := gateway.Remove(gatewayOf(s, nil)); err != nil {
+	own := slices.DeleteFunc(n.Leases(), func(l ipam.Lease) bool { return l.Container != "" })
+	there, err := gateway.Exists(gatewayOf(s, nil))
+	if err != nil || len(own) == 0 && !there {
+		return err
+	}
+	if err := gateway.Remove(gatewayOf(s, nil)); err != nil {
+		return err
+	}
+	for _, l := range own {
+		if _, err := n.Detach(l.Attachment); err != nil {
 			return err
 		}
-		_, err := n.Detach(l.Attachment)
-		return err
 	}
 	return nil
 }
 
-// removeGateway removes a network's gateway, if it had one.
+// removeGateway removes a network's gateway, if it has one.
 func removeGateway(s settings) error {
-	if s.Egress != token.EgressNAT {
-		return nil
+	there, err := gateway.Exists(gatewayOf(s, nil))
+	if err != nil || !there {
+		return err
 	}
 	return gateway.Remove(gatewayOf(s, nil))
 }

@@ -138,7 +138,7 @@ const (
 	Renewed             // MAC was told that it holds Addr for another while
 	Released            // MAC needs Addr no more
 	Declined            // MAC says that somebody else uses Addr
-	Claimed             // MAC says that it has Addr, which another attachment or the gateway has
+	Claimed             // MAC says that it has Addr, which another attachment or the gateway has; without Addr: sends with the gateway's MAC
 	RogueDHCP           // MAC plays a DHCP server
 	RogueRA             // MAC plays a router
 )
@@ -147,8 +147,13 @@ const (
 // appended to dst. Without DHCP it does not allocate if dst has room for MaxAnswer bytes.
 func (s *Segment) Answer(t *Tables, frame []byte, partial bool, dst []byte) Result {
 	q, ok := parseFrame(frame)
-	if !ok || q.src == s.MAC {
+	switch {
+	case !ok:
 		return Result{}
+	case q.src == s.MAC && (q.etherType == etherTypeARP || !s.Router):
+		return Result{Outcome: GatewayClaimed, Event: Event{Kind: Claimed, MAC: q.src}}
+	case q.src == s.MAC:
+		return Result{} // a kernel that is the gateway looks for IPv6 neighbours, but not for those of ARP
 	}
 	q.partial = partial
 	switch q.etherType {

@@ -244,27 +244,3 @@ func TestPartialChecksum(t *testing.T) {
 		t.Errorf("partial: %v", r.Outcome)
 	}
 }
-
-// What a kernel that is the gateway hands over is answered as if it had come from the TAP.
-func TestUnicast(t *testing.T) {
-	s, tb := segment(), tables()
-	s.Router = true
-	renewal := message4(macWeb, dhcpv4.MessageTypeRequest, ciaddr(web4)).ToBytes()
-	frame, ok := s.Unicast(nil, tb, web4, renewal)
-	if !ok {
-		t.Fatal("a container of this host is not known")
-	}
-	checkFrame(t, frame)
-	r := want(t, s, frame, DHCP4Answered, true)
-	if _, got := reply4(t, r.Reply); got.MessageType() != dhcpv4.MessageTypeAck || MAC(r.Reply) != macWeb {
-		t.Errorf("answer to %x: %v", r.Reply[:6], got.Summary())
-	}
-	for name, from := range map[string]netip.Addr{"of another host": api4, "nobody's": free4, "not of a pool": addr("192.0.2.1")} {
-		if _, ok := s.Unicast(nil, tb, from, renewal); ok {
-			t.Errorf("from an address %s: taken", name)
-		}
-	}
-	if _, ok := s.Unicast(nil, tb, web4, make([]byte, 1500)); ok {
-		t.Error("a datagram longer than a frame is taken")
-	}
-}

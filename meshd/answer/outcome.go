@@ -39,6 +39,8 @@ const (
 	DHCP6Invalid
 	DHCP6Rogue
 
+	GatewayClaimed // it comes from the gateway's MAC
+
 	Limited // more came from this MAC than is answered
 
 	numOutcomes
@@ -46,32 +48,33 @@ const (
 
 // outcomeNames are the counters' names, on which users' dashboards rely.
 var outcomeNames = [numOutcomes]string{
-	ARPAnswered:   "arp_answered",
-	ARPKept:       "arp_kept",
-	ARPInvalid:    "arp_invalid",
-	ARPClaimed:    "arp_claimed",
-	NDAnswered:    "nd_answered",
-	NDKept:        "nd_kept",
-	NDInvalid:     "nd_invalid",
-	NDClaimed:     "nd_claimed",
-	RSAnswered:    "rs_answered",
-	RSInvalid:     "rs_invalid",
-	RogueRouter:   "rogue_router",
-	DHCP4Answered: "dhcp4_answered",
-	DHCP4Refused:  "dhcp4_refused",
-	DHCP4Noted:    "dhcp4_noted",
-	DHCP4Ignored:  "dhcp4_ignored",
-	DHCP4Waiting:  "dhcp4_waiting",
-	DHCP4Closed:   "dhcp4_closed",
-	DHCP4Invalid:  "dhcp4_invalid",
-	DHCP4Rogue:    "rogue_dhcp4",
-	DHCP6Answered: "dhcp6_answered",
-	DHCP6Ignored:  "dhcp6_ignored",
-	DHCP6Waiting:  "dhcp6_waiting",
-	DHCP6Closed:   "dhcp6_closed",
-	DHCP6Invalid:  "dhcp6_invalid",
-	DHCP6Rogue:    "rogue_dhcp6",
-	Limited:       "limited",
+	ARPAnswered:    "arp_answered",
+	ARPKept:        "arp_kept",
+	ARPInvalid:     "arp_invalid",
+	ARPClaimed:     "arp_claimed",
+	NDAnswered:     "nd_answered",
+	NDKept:         "nd_kept",
+	NDInvalid:      "nd_invalid",
+	NDClaimed:      "nd_claimed",
+	RSAnswered:     "rs_answered",
+	RSInvalid:      "rs_invalid",
+	RogueRouter:    "rogue_router",
+	DHCP4Answered:  "dhcp4_answered",
+	DHCP4Refused:   "dhcp4_refused",
+	DHCP4Noted:     "dhcp4_noted",
+	DHCP4Ignored:   "dhcp4_ignored",
+	DHCP4Waiting:   "dhcp4_waiting",
+	DHCP4Closed:    "dhcp4_closed",
+	DHCP4Invalid:   "dhcp4_invalid",
+	DHCP4Rogue:     "rogue_dhcp4",
+	DHCP6Answered:  "dhcp6_answered",
+	DHCP6Ignored:   "dhcp6_ignored",
+	DHCP6Waiting:   "dhcp6_waiting",
+	DHCP6Closed:    "dhcp6_closed",
+	DHCP6Invalid:   "dhcp6_invalid",
+	DHCP6Rogue:     "rogue_dhcp6",
+	GatewayClaimed: "gateway_claimed",
+	Limited:        "limited",
 }
 
 // String returns the counter's name.

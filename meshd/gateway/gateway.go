@@ -26,6 +26,11 @@ type Config struct {
 	Addrs  []netip.Addr   // the gateway's
 	Own    []netip.Addr   // of the host itself, one of each family at most
 	Links  []netip.Prefix // of the containers: IPv4 pools and the IPv6 /64
+
+	// Other networks of this host, which containers do not reach by the gateway: by the bridge that is theirs alone, and by their addresses
+	// where they are in a bridge that leads elsewhere, too.
+	OtherBridges []string
+	OtherLinks   []netip.Prefix
 }
 
 // Ensure makes what is missing of the gateway.
@@ -37,11 +42,12 @@ func Ensure(c Config) error {
 		what string
 		do   func(Config) error
 	}{
+		{"filtering", ensureTable}, // first, or what it keeps back would get through
 		{"making " + c.Device, ensureDevice},
+		{"keeping " + c.Port + " the gateway's place", ensurePlace},
 		{"giving " + c.Device + " its addresses", ensureAddrs},
 		{"giving " + c.Bridge + " the host's address", ensureOwn},
 		{"forwarding", ensureForwarding},
-		{"translating addresses", ensureTable},
 	} {
 		if err := step.do(c); err != nil {
 			return fmt.Errorf("gateway: %s: %w", step.what, err)
@@ -54,25 +60,43 @@ func Ensure(c Config) error {
 func (c Config) withoutIPv6() Config {
 	c.Addrs = slices.DeleteFunc(slices.Clone(c.Addrs), netip.Addr.Is6)
 	c.Own = slices.DeleteFunc(slices.Clone(c.Own), netip.Addr.Is6)
-	c.Links = slices.DeleteFunc(slices.Clone(c.Links), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	isIPv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	c.Links, c.OtherLinks = slices.DeleteFunc(slices.Clone(c.Links), isIPv6), slices.DeleteFunc(slices.Clone(c.OtherLinks), isIPv6)
 	return c
 }
 
-// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error.
-func Remove(c Config) error {
-	err := errors.Join(removeTable(c.Table), removeOwn(c))
-	link, look := netlink.LinkByName(c.Device)
-	switch {
-	case errors.As(look, new(netlink.LinkNotFoundError)):
-	case look != nil:
-		err = errors.Join(err, look)
-	default:
-		err = errors.Join(err, netlink.LinkDel(link))
+// Exists reports whether there is anything of a gateway by which Remove finds the rest.
+func Exists(c Config) (bool, error) {
+	switch _, err := netlink.LinkByName(c.Device); {
+	case err == nil:
+		return true, nil
+	case !errors.As(err, new(netlink.LinkNotFoundError)):
+		return false, fmt.Errorf("gateway: looking for %s: %w", c.Device, err)
 	}
-	if err != nil {
+	return tableExists(c.Table)
+}
+
+// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error. What Exists looks
+// for goes last, so that whatever fails is tried again.
+func Remove(c Config) error {
+	if err := removeAll(c); err != nil {
 		return fmt.Errorf("removing the gateway %s: %w", c.Device, err)
 	}
 	return nil
+}
+
+func removeAll(c Config) error {
+	if err := removeOwn(c); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(c.Device)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
+		return err
+	}
+	return removeTable(c.Table) // until then it keeps back what it always did
 }
 
 // ensureDevice makes the veth, puts one end into the bridge and sets both up.
@@ -117,6 +141,18 @@ func ensureDevice(c Config) error {
 		}
 	}
 	return nil
+}
+
+// ensurePlace tells the bridge that the gateway's MAC is behind its port, whoever else sends with it. The kernel calls that sticky.
+func ensurePlace(c Config) error {
+	port, err := netlink.LinkByName(c.Port)
+	if err != nil {
+		return err
+	}
+	return netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: port.Attrs().Index, Family: unix.AF_BRIDGE, HardwareAddr: c.MAC[:],
+		Flags: netlink.NTF_MASTER | netlink.NTF_STICKY, State: netlink.NUD_NOARP, // static: it does not age
+	})
 }
 
 // configure sets what an interface of the host in a network needs: it answers for its own addresses only, since the bridge and the

@@ -109,13 +109,10 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 	return r.Reply, true
 }
 
-// TakeDHCP answers what a DHCP client of this host that has the address from sent to the gateway's address, where the kernel took it.
-func (n *Node) TakeDHCP(from netip.Addr, payload []byte) {
-	frame, ok := n.answers.segment.Load().Unicast(nil, n.answers.tables.Load(), from, payload)
-	if !ok {
-		return
-	}
-	if reply, _ := n.answers.Answer(time.Now(), frame, false, nil); len(reply) > 0 {
+// TakeDHCP answers the frame of a DHCP client of this host that came to the gateway, where the kernel took it. partial: its UDP checksum is
+// still to be computed.
+func (n *Node) TakeDHCP(frame []byte, partial bool) {
+	if reply, _ := n.answers.Answer(time.Now(), frame, partial, nil); len(reply) > 0 {
 		n.fabric.Say(n.cfg.TAP, reply)
 	}
 }

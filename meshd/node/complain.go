@@ -19,6 +19,12 @@ func (a *attendant) warn(now time.Time, e answer.Event) {
 	if l, ok := a.lookup(func(l ipam.Lease) bool { return answer.MAC(l.MAC) == e.MAC }); ok {
 		who = "container " + l.Attachment.String() + " (MAC " + l.MAC.String() + ")"
 	}
+	switch {
+	case e.Kind == answer.Claimed && !e.Addr.IsValid():
+		a.say(now, e.Kind, "a container or machine sends with the gateway's MAC "+net.HardwareAddr(e.MAC[:]).String()+
+			": containers of this host may take it for the gateway. Nothing of it leaves the host; tcpdump -e on the bridge's ports finds it")
+		return
+	}
 	switch e.Kind {
 	case answer.Claimed:
 		a.say(now, e.Kind, who+" says that it has "+e.Addr.String()+", which is "+a.holder(e.Addr)+"; what it says is not passed on")

@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
 	"meshnet/test/e2e/lab"
@@ -145,6 +148,45 @@ func TestRenewalAtTheGateway(t *testing.T) {
 	}
 }
 
+// A lease is released by the MAC that has it, whatever a packet to the gateway says.
+func TestReleaseOfAnothersLease(t *testing.T) {
+	l := newLab(t)
+	a := l.Hosts("a")[0]
+	withGateway(t, a)
+	machine := a.Plug("m", "mesh0")
+	m, thief := machine.Packets(), a.Plug("thief", "mesh0").Packets()
+	if err := m.Send(discover(m.MAC)); err != nil {
+		t.Fatal(err)
+	}
+	var held []netip.Addr
+	a.Until("a lease", func() bool { held = leasedTo(a, machine); return len(held) == 2 }, nil)
+	gateway, err := net.ParseMAC(strings.TrimSpace(a.Output("sh", "-c", "cat /sys/class/net/mg*/address")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := netip.MustParseAddr("10.77.0.1")
+	release, err := dhcpv4.New(dhcpv4.WithHwAddr(m.MAC), dhcpv4.WithMessageType(dhcpv4.MessageTypeRelease), dhcpv4.WithClientIP(held[0].AsSlice()),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Until("meshd hears the gateway", func() bool { // the thief tries until it is heard
+		if err := thief.Send(dhcpFrame(gateway, thief.MAC, held[0], server, release)); err != nil {
+			t.Fatal(err)
+		}
+		return status(a).Networks[0].Counters["answer_dhcp4_invalid"] > 0
+	}, nil)
+	if got := leasedTo(a, machine); !slices.Equal(got, held) {
+		t.Errorf("after another's release the machine has %v, want %v", got, held)
+	}
+	if err := m.Send(dhcpFrame(gateway, m.MAC, held[0], server, release)); err != nil {
+		t.Fatal(err)
+	}
+	a.Until("it is released", func() bool {
+		return leasedTo(a, machine) == nil && status(a).Networks[0].Counters["answer_dhcp4_noted"] == 1
+	}, func() string { return fmt.Sprint(status(a).Networks[0].Counters) })
+}
+
 // The gateway is there again after whoever flushed it, survives meshd, and goes with the network, with all that was made for it.
 func TestGatewayIsKeptAndRemoved(t *testing.T) {
 	l := newLab(t)
@@ -197,16 +239,63 @@ func TestGatewayByConfigurationFile(t *testing.T) {
 	pings(t, a, web.Enter(), "192.0.2.2")
 	d.Stop()
 	file("none")
-	a.StartMeshd("--config", "/run/meshd.toml")
-	a.Until("no gateway", func() bool {
-		return !strings.Contains(a.Output("ip", "-o", "link"), "mg") && ownAddrs(a) == nil && a.Output("nft", "list", "tables") == ""
-	}, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
+	d = a.StartMeshd("--config", "/run/meshd.toml")
+	a.Until("no gateway", func() bool { return !hasGateway(a) }, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
 	if _, err := web.Ping(netip.MustParseAddr("192.0.2.2"), 56); err == nil {
 		t.Error("the container still gets out")
 	}
 	if got := leases(a); len(got) != 1 || fmt.Sprint(web.Addrs()) != fmt.Sprint(want) {
 		t.Errorf("leases %v, addresses %v, want those of web, %v", got, web.Addrs(), want)
 	}
+
+	// Somebody has the MAC of the host's bridge before it is the gateway's host.
+	mac, err := net.ParseMAC(a.Output("cat", "/sys/class/net/mesh0/address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief := a.Plug("thief", "mesh0").Packets()
+	a.Until("a lease for the bridge's MAC", func() bool {
+		if err := thief.Send(discover(mac)); err != nil {
+			t.Fatal(err)
+		}
+		return len(leases(a)) == 2
+	}, func() string { return a.Output("meshctl", "leases") })
+	d.Stop()
+	file("nat")
+	d = a.StartMeshd("--config", "/run/meshd.toml")
+	pings(t, a, web.Enter(), "192.0.2.2")
+	a.Until("the host has its own addresses all the same", func() bool { return len(ownAddrs(a)) == 2 }, func() string { return a.Output("meshctl", "status") })
+
+	// What there is in the kernel goes, even if the host's lease is lost.
+	d.Stop()
+	a.Output("rm", "-r", "/var/lib/meshnet/networks/mesh/leases")
+	file("none")
+	a.StartMeshd("--config", "/run/meshd.toml")
+	a.Until("no gateway", func() bool { return !hasGateway(a) }, func() string { return a.Output("ip", "addr") + a.Output("nft", "list", "ruleset") })
+}
+
+// hasGateway reports whether there is anything of a gateway on a host.
+func hasGateway(h *lab.Host) bool {
+	links, addrs, routes := h.Output("ip", "-o", "link"), h.Output("ip", "-o", "addr", "show", "dev", "mesh0"), h.Output("ip", "route")
+	return strings.Contains(links, "mg") || addrs != "" || strings.Contains(routes, "mesh0") || ownAddrs(h) != nil || h.Output("nft", "list", "tables") != ""
+}
+
+// discover returns a DHCPDISCOVER.
+func discover(mac net.HardwareAddr) []byte {
+	m, err := dhcpv4.New(dhcpv4.WithHwAddr(mac), dhcpv4.WithMessageType(dhcpv4.MessageTypeDiscover))
+	if err != nil {
+		panic(err)
+	}
+	return dhcpFrame(broadcast, mac, netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), m)
+}
+
+// dhcpFrame returns the frame in which a DHCP client sends m.
+func dhcpFrame(dst, src []byte, from, to netip.Addr, m *dhcpv4.DHCPv4) []byte {
+	u := udp(from, to, m.ToBytes())
+	binary.BigEndian.PutUint16(u, 68)
+	binary.BigEndian.PutUint16(u[2:], 67)
+	u[6], u[7] = 0, 0 // no checksum (RFC 768)
+	return ethernet(dst, src, unix.ETH_P_IP, ipv4(from, to, unix.IPPROTO_UDP, 0, u))
 }
 
 // What a host's own rules keep from being forwarded is said, with the way out; egress nat in a bridge of others is refused.
@@ -232,6 +321,29 @@ func TestGatewayObstacles(t *testing.T) {
 	device := a.Output("sh", "-c", "ip -o link show type veth | cut -d: -f2 | cut -d@ -f1 | grep mg | tr -d ' '")
 	a.Output("nft", "add rule ip filter DOCKER-USER iifname "+device+" accept")
 	a.Output("nft", "add rule ip filter DOCKER-USER oifname mesh0 accept")
+	pings(t, a, web.Enter(), "192.0.2.2")
+
+	a.Output("nft", "delete table ip filter")
+
+	// firewalld has no policy: its last rule rejects.
+	for _, line := range []string{
+		"add table inet firewalld", "add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }",
+		"add chain inet firewalld filter_FWD_trusted", "add rule inet firewalld filter_FWD_trusted accept",
+		"add rule inet firewalld filter_FORWARD ct state established,related accept",
+		"add rule inet firewalld filter_FORWARD reject with icmpx type admin-prohibited",
+	} {
+		a.Output("nft", line)
+	}
+	a.Until("firewalld's rule is said", func() bool {
+		said = a.Output("meshctl", "status")
+		return strings.Contains(said, "chain filter_FORWARD of table firewalld") && strings.Contains(said, "firewall-cmd --permanent --zone=trusted --add-interface=mg")
+	}, func() string { return said })
+	if _, err := web.Ping(netip.MustParseAddr("192.0.2.2"), 56); err == nil {
+		t.Error("firewalld does not keep anything back")
+	}
+	for _, name := range []string{"mesh0", device} { // as firewalld makes it of the commands
+		a.Output("nft", "insert rule inet firewalld filter_FORWARD iifname "+name+" goto filter_FWD_trusted")
+	}
 	pings(t, a, web.Enter(), "192.0.2.2")
 
 	a.Output("ip", "link", "add", "br0", "type", "bridge")
