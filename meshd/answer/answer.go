@@ -89,7 +89,8 @@ type Lease struct {
 	Name      string       // the host name that the container is told; may be ""
 	IPv4      netip.Prefix // with the pool's length; zero: none
 	IPv6      netip.Addr
-	Temporary bool // it ends when it is not renewed
+	Temporary bool   // it ends when it is not renewed
+	Rates     *Rates // its own, from one Tables to the next; nil: those of MACs without lease
 }
 
 // The time for which addresses are given. Whoever has an attachment keeps it, however long; the time is when the container learns

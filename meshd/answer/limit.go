@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"hash/maphash"
 	"sync/atomic"
 	"time"
 )
@@ -13,29 +12,31 @@ const (
 	dhcpRate    = 50
 )
 
-// limiters is how many rates are kept apart for each kind of frame. MACs that fall together share one.
-const limiters = 256
-
-// Limiter bounds how many frames are answered, so that no container can keep the host busy. Each MAC has a rate of its own, so that
-// one does not push out the others. Its zero value is not ready; safe for concurrent use, and without locks.
+// Limiter bounds how many frames are answered, so that no container can keep the host busy. Each MAC with a lease has rates of its own,
+// in its Lease; all others, of which anybody can make up any number, share one of each kind. So neither a container nor made-up MACs push
+// out a container; only who sends with a container's own MAC does. Its zero value is not ready; safe for concurrent use, and without locks.
 type Limiter struct {
-	seed    maphash.Seed
-	origin  time.Time
-	resolve [limiters]rate
-	dhcp    [limiters]rate
+	origin    time.Time
+	strangers Rates
 }
 
+// Rates are what is left of the rates of one MAC. The zero value is a MAC that has sent nothing. Safe for concurrent use.
+type Rates struct{ resolve, dhcp rate }
+
 // NewLimiter returns a Limiter that has seen nothing.
-func NewLimiter(now time.Time) *Limiter { return &Limiter{seed: maphash.MakeSeed(), origin: now} }
+func NewLimiter(now time.Time) *Limiter { return &Limiter{origin: now} }
 
 // Allow reports whether a frame, of which Asks is true, may be answered.
-func (l *Limiter) Allow(now time.Time, frame []byte) bool {
-	i := maphash.Bytes(l.seed, frame[6:12]) % limiters
+func (l *Limiter) Allow(now time.Time, t *Tables, frame []byte) bool {
+	rates := &l.strangers
+	if lease := t.Leases[MAC(frame[6:])]; lease.Rates != nil {
+		rates = lease.Rates
+	}
 	at := now.Sub(l.origin)
 	if etherType, p := untag(frame); etherType == etherTypeARP || etherType == etherTypeIPv6 && nextHeader(p) == protocolICMPv6 {
-		return l.resolve[i].allow(at, time.Second/resolveRate)
+		return rates.resolve.allow(at, time.Second/resolveRate)
 	}
-	return l.dhcp[i].allow(at, time.Second/dhcpRate)
+	return rates.dhcp.allow(at, time.Second/dhcpRate)
 }
 
 // rate is when the next frame would be on time, if all of a second had come evenly: the generic cell rate algorithm

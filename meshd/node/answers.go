@@ -75,11 +75,11 @@ func (a *answerer) Answer(now time.Time, frame []byte, partial bool, dst []byte)
 	if !answer.Asks(frame) {
 		return nil, false
 	}
-	if !a.limit.Allow(now, frame) {
+	t := a.tables.Load()
+	if !a.limit.Allow(now, t, frame) {
 		a.counters.Add(answer.Limited)
 		return nil, true
 	}
-	t := a.tables.Load()
 	r := a.segment.Answer(t, frame, partial, dst)
 	if r.Outcome == answer.Passed {
 		return nil, false
@@ -121,7 +121,7 @@ func (a *answerer) again(q asked) []byte {
 // publish makes the tables that frames are answered from, and returns the addresses that have another MAC than they had.
 func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbour, leases []ipam.Lease) (moved []netip.Addr) {
 	t := &answer.Tables{Holders: make(map[netip.Addr]answer.Holder, 2*len(neighbours)), Leases: make(map[answer.MAC]answer.Lease, len(leases))}
-	owners := n.neighbours.Load().addrs
+	owners, before := n.neighbours.Load().addrs, a.tables.Load()
 	for _, nb := range neighbours {
 		if !known(nb) {
 			continue // it is asked, as on any switch
@@ -136,7 +136,10 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 		if l.Holder.Source == SourceCNIIPAM {
 			continue
 		}
-		held := answer.Lease{Name: hostName(l), IPv6: l.IPv6, Temporary: temporary(l)}
+		held := answer.Lease{Name: hostName(l), IPv6: l.IPv6, Temporary: temporary(l), Rates: before.Leases[answer.MAC(l.MAC)].Rates}
+		if held.Rates == nil {
+			held.Rates = new(answer.Rates)
+		}
 		if !l.Lost {
 			held.IPv4 = l.IPv4Prefix()
 		}
@@ -147,7 +150,8 @@ func (a *answerer) publish(now time.Time, n *Node, neighbours []control.Neighbou
 			}
 		}
 	}
-	return a.moves(now, a.tables.Swap(t).Holders, t.Holders)
+	a.tables.Store(t)
+	return a.moves(now, before.Holders, t.Holders)
 }
 
 // moves returns the addresses that have another MAC than they had, directly before or some minutes ago.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -343,6 +344,40 @@ func TestAddressesOfOtherPluginsAreNotAnswered(t *testing.T) {
 		}
 		if taken := b.node.Neighbours(); len(taken) != 2 {
 			t.Errorf("the neighbour table is %+v, want web and db", taken)
+		}
+	})
+}
+
+// "A MAC with a lease has rates of its own", which tables that are published anew do not renew.
+func TestRatesOutliveTables(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, _ *member) {
+		web, err := a.node.Attach(t.Context(), request("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		limited := func() uint64 { return a.node.Counters()["answer_limited"] }
+		flood := func(n int, mac func(i int) [6]byte) {
+			for i := range n {
+				a.tap.Inject(dhcpFrom(mac(i), dhcpv4.MessageTypeDiscover))
+				synctest.Wait() // until it is answered, in no time
+			}
+		}
+		flood(60, madeUp)
+		if n := limited(); n != 10 {
+			t.Errorf("%d frames of strangers are limited, want 10 of 60", n)
+		}
+		ofWeb := func(int) [6]byte { return web.MAC }
+		flood(60, ofWeb)
+		if n := limited(); n != 20 {
+			t.Errorf("%d frames are limited with those of web, want 20 of 120", n)
+		}
+		if _, err := a.node.Attach(t.Context(), request("db")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if flood(20, ofWeb); limited() < 20+10 {
+			t.Errorf("of 20 more of web %d are limited, want at least 10", limited()-20)
 		}
 	})
 }
