@@ -21,9 +21,9 @@ type chooser struct {
 }
 
 // any returns the address for a: the one it had, if nobody else got it; else one that was never leased; else the one that was
-// released first, if its cooldown is over.
-func (c *chooser) any(a Attachment) (netip.Addr, error) {
-	if addr, ok := c.hints[a]; ok && c.free(addr) {
+// released first, if its cooldown is over. The one called not comes last of all.
+func (c *chooser) any(a Attachment, not netip.Addr) (netip.Addr, error) {
+	if addr, ok := c.hints[a]; ok && addr != not && c.free(addr) {
 		return addr, nil
 	}
 	for _, b := range c.order {
@@ -34,6 +34,7 @@ func (c *chooser) any(a Attachment) (netip.Addr, error) {
 	for len(c.queue) > 0 && c.void(c.queue[0]) {
 		c.queue = c.queue[1:]
 	}
+	var last netip.Addr
 	for _, r := range c.queue {
 		if c.void(r) || !c.free(r.addr) {
 			continue
@@ -41,7 +42,13 @@ func (c *chooser) any(a Attachment) (netip.Addr, error) {
 		if c.cooling(r.addr) > 0 {
 			break
 		}
-		return r.addr, nil
+		if r.addr != not {
+			return r.addr, nil
+		}
+		last = not
+	}
+	if last.IsValid() {
+		return last, nil
 	}
 	return netip.Addr{}, c.exhausted()
 }

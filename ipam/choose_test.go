@@ -76,6 +76,50 @@ func TestNeverLeased(t *testing.T) {
 	}
 }
 
+// "Rather another than this one": an attachment that asks so does not get its old address back while there is another, nor before others
+// would.
+func TestRatherAnother(t *testing.T) {
+	s := openOwning(t, newMemDirectory(), "10.77.0.0/29") // .2, .3, .6, .7
+	a := Attachment{"web", "eth0"}
+	now := epoch
+	another := func(not netip.Addr) (netip.Addr, error) {
+		if _, err := s.Release(now, a); err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.Lease(now, Request{Attachment: a, Holder: cni, IPv4: V4Request{Not: not}}, nil)
+		return l.IPv4, err
+	}
+	had := mustLease4(t, s, now, "web")
+	for _, want := range []int{3, 6, 7} {
+		got, err := another(had)
+		if err != nil || got != addr4(want) {
+			t.Fatalf("instead of %v: %v, %v, want %v", had, got, err, addr4(want))
+		}
+		had = got
+	}
+	if got, err := another(had); !errors.Is(err, ErrNoAddress) {
+		t.Errorf("while all others cool: %v, %v, want no address", got, err)
+	}
+	now = now.Add(s.cooldown + time.Second)
+	got, err := another(had)
+	if err != nil || got != addr4(2) {
+		t.Errorf("when the others have cooled down: %v, %v, want %v", got, err, addr4(2))
+	}
+	for i := range 3 { // all but .2
+		mustLease4(t, s, now, fmt.Sprint("c", i))
+	}
+	if got, err := another(addr4(2)); !errors.Is(err, ErrNoAddress) {
+		t.Errorf("while it cools itself: %v, %v, want no address", got, err)
+	}
+	now = now.Add(s.cooldown + time.Second)
+	if got, err := another(addr4(2)); err != nil || got != addr4(2) {
+		t.Errorf("when there is no other: %v, %v, want %v", got, err, addr4(2))
+	}
+	if _, err := s.Lease(now, Request{Attachment: Attachment{"x", "y"}, IPv4: V4Request{Addr: addr4(2), Not: addr4(2)}}, nil); err == nil {
+		t.Error("one that is asked for and not wanted: no error")
+	}
+}
+
 // "Cooldown before reuse, longest-idle first. Sticky: the same attachment gets its old address back if it is still free."
 func TestReuse(t *testing.T) {
 	d := newMemDirectory()

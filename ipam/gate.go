@@ -91,16 +91,16 @@ func (s *Store) deadAfter() time.Duration {
 }
 
 // pick chooses the IPv4 address for a, want if that is valid, and returns it with its pool's prefix length. s.mu is held.
-func (s *Store) pick(now time.Time, a Attachment, want netip.Addr) (netip.Addr, int, error) {
+func (s *Store) pick(now time.Time, a Attachment, v V4Request) (netip.Addr, int, error) {
 	if err := s.refusal(now); err != nil {
 		return netip.Addr{}, 0, err
 	}
 	c := s.chooser(now)
-	addr, err := want, error(nil)
-	if want.IsValid() {
-		err = c.requested(a, want)
+	addr, err := v.Addr, error(nil)
+	if addr.IsValid() {
+		err = c.requested(a, addr)
 	} else {
-		addr, err = c.any(a)
+		addr, err = c.any(a, v.Not)
 	}
 	if err != nil {
 		return netip.Addr{}, 0, err

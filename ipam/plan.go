@@ -54,6 +54,6 @@ func (s *Store) loads(now time.Time) (blocks []blockLoad, idle []netip.Addr) {
 func (s *Store) canLease(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _, err := s.pick(now, Attachment{}, netip.Addr{})
+	_, _, err := s.pick(now, Attachment{}, V4Request{})
 	return err
 }

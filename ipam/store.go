@@ -267,7 +267,7 @@ func (s *Store) startLease(now time.Time, r Request, taken func(netip.Addr, MAC)
 	}
 	l.Holder = r.Holder
 	if wants {
-		if l.IPv4, l.Bits, err = s.pick(now, a, r.IPv4.Addr); err != nil {
+		if l.IPv4, l.Bits, err = s.pick(now, a, r.IPv4); err != nil {
 			return Lease{}, nil, false, err
 		}
 		l.Lost = false

@@ -212,6 +212,38 @@ func TestRelease(t *testing.T) {
 	})
 }
 
+// A machine that declines an address gets another, and the declined one is kept from everybody for a while.
+func TestDecline(t *testing.T) {
+	answering(t, answer.Open, func(t *testing.T, a, _ *member) {
+		declined := make(map[netip.Addr]bool)
+		for range 3 {
+			offer := a.asks(dhcp(dhcpv4.MessageTypeDiscover))
+			if offer == nil {
+				t.Fatal("no offer")
+			}
+			addr, _ := netip.AddrFromSlice(offer.YourIPAddr.To4())
+			if declined[addr] {
+				t.Fatalf("%v, which was declined, is offered again", addr)
+			}
+			declined[addr] = true
+			if reply := a.asks(dhcp(dhcpv4.MessageTypeDecline, dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
+				dhcpv4.WithOption(dhcpv4.OptServerIdentifier(offer.ServerIdentifier())))); reply != nil {
+				t.Errorf("DECLINE is answered with %v", reply.Summary())
+			}
+		}
+		if other := a.asks(dhcpFrom(madeUp(1), dhcpv4.MessageTypeDiscover)); other == nil || declined[netip.AddrFrom4([4]byte(other.YourIPAddr.To4()))] {
+			t.Errorf("another machine is offered %v, want an address that was not declined", other)
+		}
+		if addr := a.mustAsk(); declined[addr] {
+			t.Errorf("%v, which was declined, is given after all", addr)
+		}
+		st, err := a.node.Status(t.Context())
+		if err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), "says that somebody else uses the address") {
+			t.Errorf("warnings = %q, %v, want one of the declined address", st.Warnings, err)
+		}
+	})
+}
+
 // "Unless the network is closed."
 func TestClosedNetwork(t *testing.T) {
 	answering(t, answer.Closed, func(t *testing.T, a, b *member) {

@@ -27,6 +27,11 @@ func (a *attendant) warn(now time.Time, e answer.Event) {
 	case answer.RogueRA:
 		a.say(now, e.Kind, who+" plays a router (IPv6): it may mislead containers of this host; nothing of it leaves the host")
 	case answer.Declined:
+		if _, held := a.held[e.MAC]; held && e.Addr.Is4() {
+			a.say(now, e.Kind, who+" says that somebody else uses the address "+e.Addr.String()+", which it was offered: it gets another; find "+
+				"out who, or reserve the address (meshctl ipam reserve)")
+			return
+		}
 		a.say(now, e.Kind, who+" says that somebody else uses its address "+e.Addr.String()+": find out who, or reserve the address "+
 			"(meshctl ipam reserve), detach the container and attach it again")
 	}

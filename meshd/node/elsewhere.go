@@ -33,12 +33,3 @@ func (a *attendant) yield(now time.Time) {
 		a.held[mac] = v
 	}
 }
-
-// shorten makes the lease end temporaryGrace from now, unless it is renewed. Whoever holds it was told to renew it before that.
-func (v *validity) shorten(now time.Time) {
-	for _, until := range []*time.Time{&v.v4, &v.v6, &v.kept} {
-		if until.After(now) {
-			*until = now
-		}
-	}
-}

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +16,6 @@ import (
 	"meshnet/meshd/answer"
 	"meshnet/meshd/control"
 	"meshnet/meshd/mesh"
-	"meshnet/meshd/session"
 )
 
 // SourceDHCP is the source of a lease that was made because a MAC that nobody knows asked for it: a virtual machine, a container that
@@ -25,8 +26,8 @@ const SourceDHCP = "dhcp"
 const SourceHost = "host"
 
 const (
-	// temporaryGrace is how long after its time a lease is kept for who had it.
-	temporaryGrace = time.Hour
+	// declinedAge is how long a machine is not given an address again that it found in use.
+	declinedAge = time.Hour
 	// temporaryPrefix is in front of a MAC where a container's name would be.
 	temporaryPrefix = "dhcp-"
 	// attendInterval is how often temporary leases are looked at.
@@ -58,28 +59,17 @@ type attendant struct {
 	held    map[answer.MAC]validity // the temporary leases
 	leasing map[answer.MAC]bool     // those being made
 	admission
-	warned map[answer.EventKind]time.Time
-	remote uint64 // frames with the MACs of other hosts' containers, at the last look
-	wg     sync.WaitGroup
-	made   chan made
+	declined map[answer.MAC]declined // addresses that others use
+	warned   map[answer.EventKind]time.Time
+	remote   uint64 // frames with the MACs of other hosts' containers, at the last look
+	wg       sync.WaitGroup
+	made     chan made
 }
 
-// validity is until when a container was told that it holds its addresses; zero: it has not asked for them, or released them.
-type validity struct {
-	v4, v6    time.Time
-	kept      time.Time        // anyhow
-	elsewhere []session.NodeID // the other nodes that have given it a lease, as far as they are known
-}
-
-// ends returns when the lease is nobody's any more.
-func (v validity) ends() time.Time {
-	end := v.kept
-	for _, t := range []time.Time{v.v4, v.v6} {
-		if t.After(end) {
-			end = t
-		}
-	}
-	return end.Add(temporaryGrace)
+// declined is an address that a machine found in use, and until when it is given another.
+type declined struct {
+	addr  netip.Addr
+	until time.Time
 }
 
 // made is what came of making a lease.
@@ -92,7 +82,8 @@ type made struct {
 func (n *Node) attend(ctx context.Context) {
 	a := &attendant{
 		n: n, held: make(map[answer.MAC]validity), leasing: make(map[answer.MAC]bool), warned: make(map[answer.EventKind]time.Time),
-		made: make(chan made, maxLeasing), admission: newAdmission(),
+		declined: make(map[answer.MAC]declined),
+		made:     make(chan made, maxLeasing), admission: newAdmission(),
 	}
 	defer a.wg.Wait()
 	now := time.Now()
@@ -154,6 +145,12 @@ func (a *attendant) event(ctx context.Context, now time.Time, q asked) {
 		if held && v.v4.IsZero() && v.v6.IsZero() {
 			a.end(now, q.MAC, "it was released")
 		}
+	case answer.Declined:
+		a.warn(now, q.Event)
+		if held && q.Addr.Is4() && !a.leasing[q.MAC] {
+			a.declined[q.MAC] = declined{addr: q.Addr, until: now.Add(declinedAge)}
+			a.end(now, q.MAC, "its address is used by somebody else")
+		}
 	default:
 		a.warn(now, q.Event)
 	}
@@ -175,9 +172,10 @@ func (a *attendant) lease(ctx context.Context, now time.Time, q asked) {
 		}
 	}
 	a.leasing[q.MAC] = true
+	not := a.declined[q.MAC].addr
 	a.wg.Go(func() {
 		_, err := a.n.Attach(ctx, ipam.Request{
-			Attachment: temporaryAttachment(q.MAC), Holder: ipam.Holder{Source: SourceDHCP}, MAC: q.MAC,
+			Attachment: temporaryAttachment(q.MAC), Holder: ipam.Holder{Source: SourceDHCP}, MAC: q.MAC, IPv4: ipam.V4Request{Not: not},
 		})
 		if errors.Is(err, ipam.ErrNoAddress) { // IPv6 goes on; IPv4 is tried again with the next question
 			_, v6 := a.n.Attach(ctx, ipam.Request{
@@ -221,6 +219,7 @@ func (a *attendant) look(now time.Time) {
 			a.end(now, mac, "it was not renewed")
 		}
 	}
+	maps.DeleteFunc(a.declined, func(_ answer.MAC, d declined) bool { return now.After(d.until) })
 	remote := a.n.fabric.Counters().Snapshot()["source_remote"]
 	if remote > a.remote {
 		a.n.Warn("MACs", fmt.Sprintf("a container here sends with the MAC of a container on another host: %d frames were dropped in the last "+
