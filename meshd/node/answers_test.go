@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -420,17 +421,18 @@ func TestRatesOutliveTables(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		limited := func() uint64 { return a.node.Counters()["answer_limited"] }
-		flood := func(mac [6]byte, n int) {
-			for range n {
-				a.tap.Inject(dhcpFrom(mac, dhcpv4.MessageTypeDiscover))
+		flood := func(n int, mac func(i int) [6]byte) {
+			for i := range n {
+				a.tap.Inject(dhcpFrom(mac(i), dhcpv4.MessageTypeDiscover))
+				synctest.Wait() // until it is answered, in no time
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
-		flood(stray, 60)
+		flood(60, madeUp)
 		if n := limited(); n != 10 {
-			t.Errorf("%d frames of a stranger are limited, want 10 of 60", n)
+			t.Errorf("%d frames of strangers are limited, want 10 of 60", n)
 		}
-		flood(web.MAC, 60)
+		ofWeb := func(int) [6]byte { return web.MAC }
+		flood(60, ofWeb)
 		if n := limited(); n != 20 {
 			t.Errorf("%d frames are limited with those of web, want 20 of 120", n)
 		}
@@ -438,7 +440,7 @@ func TestRatesOutliveTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if flood(web.MAC, 20); limited() < 20+10 {
+		if flood(20, ofWeb); limited() < 20+10 {
 			t.Errorf("of 20 more of web %d are limited, want at least 10", limited()-20)
 		}
 	})

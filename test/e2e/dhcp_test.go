@@ -121,12 +121,20 @@ func TestDHCPClients(t *testing.T) {
 		}
 		containers = append(containers, c, m)
 	}
-	frames(t, watcher)
-	for _, from := range containers {
+	for _, from := range containers { // who was not attached is asked for, as on any switch
 		for _, to := range containers {
 			if from.Host != to.Host {
 				from.Reaches(to, 10*time.Second)
 			}
+		}
+	}
+	b.Output("ip", "netns", "add", "db")
+	b.Output("meshctl", "attach", "--netns", "/run/netns/db", "--container", "db")
+	a.Until("db is known", func() bool { return heldBy(a, "db") != nil }, nil)
+	frames(t, watcher)
+	for _, from := range containers {
+		if from.Host == a {
+			from.Reaches(b.NetNS("db"), 10*time.Second)
 		}
 	}
 	strangers := map[string]int{}
