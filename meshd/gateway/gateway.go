@@ -42,8 +42,8 @@ func Ensure(c Config) error {
 		what string
 		do   func(Config) error
 	}{
-		{"filtering", ensureTable}, // first, or what it keeps back would get through
 		{"making " + c.Device, ensureDevice},
+		{"filtering", ensureTable}, // before there are addresses, and what it keeps back gets through
 		{"keeping " + c.Port + " the gateway's place", ensurePlace},
 		{"giving " + c.Device + " its addresses", ensureAddrs},
 		{"giving " + c.Bridge + " the host's address", ensureOwn},
@@ -65,19 +65,19 @@ func (c Config) withoutIPv6() Config {
 	return c
 }
 
-// Exists reports whether there is anything of a gateway by which Remove finds the rest.
+// Exists reports whether there is a gateway, or what is left of one: its device is made first and goes last.
 func Exists(c Config) (bool, error) {
-	switch _, err := netlink.LinkByName(c.Device); {
-	case err == nil:
-		return true, nil
-	case !errors.As(err, new(netlink.LinkNotFoundError)):
+	_, err := netlink.LinkByName(c.Device)
+	switch {
+	case errors.As(err, new(netlink.LinkNotFoundError)):
+		return false, nil
+	case err != nil:
 		return false, fmt.Errorf("gateway: looking for %s: %w", c.Device, err)
 	}
-	return tableExists(c.Table)
+	return true, nil
 }
 
-// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error. What Exists looks
-// for goes last, so that whatever fails is tried again.
+// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error.
 func Remove(c Config) error {
 	if err := removeAll(c); err != nil {
 		return fmt.Errorf("removing the gateway %s: %w", c.Device, err)
@@ -86,17 +86,18 @@ func Remove(c Config) error {
 }
 
 func removeAll(c Config) error {
-	if err := removeOwn(c); err != nil {
-		return err
-	}
 	link, err := netlink.LinkByName(c.Device)
-	if err == nil {
-		err = netlink.LinkDel(link)
+	there := !errors.As(err, new(netlink.LinkNotFoundError))
+	if there && err == nil {
+		err = netlink.LinkSetDown(link) // or packets would pass that the rules keep back
 	}
-	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
+	if there && err != nil {
 		return err
 	}
-	return removeTable(c.Table) // until then it keeps back what it always did
+	if err := errors.Join(removeOwn(c), removeTable(c.Table)); err != nil || !there {
+		return err
+	}
+	return netlink.LinkDel(link)
 }
 
 // ensureDevice makes the veth, puts one end into the bridge and sets both up.
