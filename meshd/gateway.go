@@ -210,8 +210,7 @@ func dropGateway(s settings, n *node.Node) error {
 
 // removeGateway removes a network's gateway, if it has one.
 func removeGateway(s settings) error {
-	there, err := gateway.Exists(gatewayOf(s, nil))
-	if err != nil || !there {
+	if there, err := gateway.Exists(gatewayOf(s, nil)); s.Egress != token.EgressNAT && (err != nil || !there) {
 		return err
 	}
 	return gateway.Remove(gatewayOf(s, nil))

@@ -42,8 +42,8 @@ func Ensure(c Config) error {
 		what string
 		do   func(Config) error
 	}{
-		{"filtering", ensureTable}, // first, or what it keeps back would get through
 		{"making " + c.Device, ensureDevice},
+		{"filtering", ensureTable}, // before there are addresses, and what it keeps back gets through
 		{"keeping " + c.Port + " the gateway's place", ensurePlace},
 		{"giving " + c.Device + " its addresses", ensureAddrs},
 		{"giving " + c.Bridge + " the host's address", ensureOwn},
@@ -63,40 +63,6 @@ func (c Config) withoutIPv6() Config {
 	isIPv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
 	c.Links, c.OtherLinks = slices.DeleteFunc(slices.Clone(c.Links), isIPv6), slices.DeleteFunc(slices.Clone(c.OtherLinks), isIPv6)
 	return c
-}
-
-// Exists reports whether there is anything of a gateway by which Remove finds the rest.
-func Exists(c Config) (bool, error) {
-	switch _, err := netlink.LinkByName(c.Device); {
-	case err == nil:
-		return true, nil
-	case !errors.As(err, new(netlink.LinkNotFoundError)):
-		return false, fmt.Errorf("gateway: looking for %s: %w", c.Device, err)
-	}
-	return tableExists(c.Table)
-}
-
-// Remove removes what Ensure made, but for what it has set up in the kernel as a whole. That there is nothing is no error. What Exists looks
-// for goes last, so that whatever fails is tried again.
-func Remove(c Config) error {
-	if err := removeAll(c); err != nil {
-		return fmt.Errorf("removing the gateway %s: %w", c.Device, err)
-	}
-	return nil
-}
-
-func removeAll(c Config) error {
-	if err := removeOwn(c); err != nil {
-		return err
-	}
-	link, err := netlink.LinkByName(c.Device)
-	if err == nil {
-		err = netlink.LinkDel(link)
-	}
-	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
-		return err
-	}
-	return removeTable(c.Table) // until then it keeps back what it always did
 }
 
 // ensureDevice makes the veth, puts one end into the bridge and sets both up.
@@ -232,28 +198,6 @@ func dropFormer(c Config, bridge netlink.Link) error {
 		}
 	}
 	return nil
-}
-
-// removeOwn takes the host's own addresses, whichever they are, and the routes back from the bridge, if that is there.
-func removeOwn(c Config) error {
-	bridge, err := netlink.LinkByName(c.Bridge)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range c.Links {
-		err := netlink.RouteDel(&netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: ipNet(p.Masked()), Scope: netlink.SCOPE_LINK})
-		if err != nil && !errors.Is(err, unix.ESRCH) {
-			return err
-		}
-	}
-	c.Own = nil
-	if err := dropFormer(c, bridge); err != nil {
-		return err
-	}
-	return set("ipv6", c.Bridge, "disable_ipv6", "1")
 }
 
 // addAddr adds an address to a link. The host is its only holder, so duplicates need not be looked for.

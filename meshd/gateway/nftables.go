@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -92,16 +91,6 @@ func (w *chain) marks(rules []*nftables.Rule, mark string) bool {
 		}
 	}
 	return true
-}
-
-// tableExists reports whether there is a table of that name.
-func tableExists(name string) (bool, error) {
-	nft := &nftables.Conn{}
-	tables, err := nft.ListTablesOfFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return false, fmt.Errorf("gateway: listing the tables of nftables: %w", err)
-	}
-	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == name }), nil
 }
 
 // removeTable removes the table; that there is none is no error.
