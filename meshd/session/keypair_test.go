@@ -188,11 +188,11 @@ func TestConcurrentMachine(t *testing.T) {
 					counter, err := k.Reserve(1)
 					if err == nil {
 						k.Seal(nil, wire.Header{Type: wire.TypeFrame, Counter: counter}, []byte("x"))
-						k.Sent(s.Established().Add(time.Minute), 40)
+						k.Sent(s.LastSent(), 40)
 					}
 					a.Lookup(k.index)
 					if k.Confirmed() { // else what it says is the machine's to know
-						k.Received(s.Established(), s.Endpoint(), wire.Header{Type: wire.TypeFrame, Counter: 1}, 40)
+						k.Received(s.LastReceived(), s.Endpoint(), wire.Header{Type: wire.TypeFrame, Counter: 1}, 40)
 					}
 				}
 				s.Traffic()
