@@ -188,7 +188,7 @@ func (a *answerer) moves(now time.Time, before, after map[netip.Addr]answer.Hold
 // hostName returns what a container is told that it is called: its name, if that is one. What CNI runtimes call containers is for
 // machines.
 func hostName(l ipam.Lease) string {
-	if len(l.Container) > 63 || l.Holder.Source == "cni" || temporary(l) {
+	if len(l.Container) > 63 || l.Holder.Source == SourceCNI || temporary(l) {
 		return ""
 	}
 	for i := range len(l.Container) {

@@ -172,9 +172,6 @@ func (n *Node) taken(addr netip.Addr, mac ipam.MAC) bool {
 	return ok && byMAC != n.ID()
 }
 
-// SourceCNIIPAM is the source of addresses that another CNI plugin puts on an interface of its own.
-const SourceCNIIPAM = "cni-ipam"
-
 // known reports whether it is known which MAC nb has on the wire.
 func known(nb control.Neighbour) bool { return nb.MAC != [6]byte{} }
 

@@ -18,13 +18,6 @@ import (
 	"meshnet/meshd/mesh"
 )
 
-// SourceDHCP is the source of a lease that was made because a MAC that nobody knows asked for it: a virtual machine, a container that
-// nobody announced.
-const SourceDHCP = "dhcp"
-
-// SourceHost is the source of the lease of the host itself.
-const SourceHost = "host"
-
 const (
 	// declinedAge is how long a machine is not given an address again that it found in use.
 	declinedAge = time.Hour
